@@ -1,0 +1,122 @@
+/**
+ * The shapes that the library and its users share: Kubernetes objects as far as every kind has them, the
+ * descriptor of a kind, and the REST contract.
+ *
+ * Nothing here exists at run time. `RestClient` is the contract of `@cloudydeno/kubernetes-client`
+ * (lib/contract.ts), so code written for that family of packages works on this library's connection and the
+ * other way round.
+ * @module
+ */
+
+/** Anything that JSON can hold. */
+export type JSONValue = string | number | boolean | null | JSONValue[] | {
+  [key: string]: JSONValue | undefined;
+};
+
+/** One request to the API server. */
+export interface RequestOptions {
+  method: string;
+  path: string;
+  querystring?: URLSearchParams;
+  abortSignal?: AbortSignal;
+  contentType?: string;
+  accept?: string;
+  bodyRaw?: Uint8Array;
+  bodyJson?: JSONValue;
+  bodyStream?: ReadableStream<Uint8Array>;
+  expectStream?: boolean;
+  expectJson?: boolean;
+  /** WebSocket subprotocols (exec, port-forward); this library's connection refuses it. */
+  expectTunnel?: string[];
+}
+
+/** Something that performs requests against one API server. */
+export interface RestClient {
+  /** The namespace to use where none is named, as the kubeconfig or the pod's service account says. */
+  defaultNamespace?: string;
+  performRequest(
+    options: RequestOptions & { expectStream: true; expectJson: true },
+  ): Promise<ReadableStream<JSONValue>>;
+  performRequest(options: RequestOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
+  performRequest(options: RequestOptions & { expectJson: true }): Promise<JSONValue>;
+  performRequest(options: RequestOptions): Promise<Uint8Array>;
+}
+
+/** What makes an object the child of another. */
+export interface OwnerReference {
+  apiVersion: string;
+  kind: string;
+  name: string;
+  uid: string;
+  controller?: boolean;
+  blockOwnerDeletion?: boolean;
+}
+
+/** The part of `metadata` that this library reads or writes. */
+export interface ObjectMeta {
+  name?: string;
+  generateName?: string;
+  namespace?: string;
+  uid?: string;
+  resourceVersion?: string;
+  generation?: number;
+  creationTimestamp?: string;
+  deletionTimestamp?: string;
+  deletionGracePeriodSeconds?: number;
+  labels?: { [name: string]: string };
+  annotations?: { [name: string]: string };
+  finalizers?: string[];
+  ownerReferences?: OwnerReference[];
+  managedFields?: unknown[];
+}
+
+/** Any Kubernetes object. */
+export interface KubernetesObject {
+  apiVersion?: string;
+  kind?: string;
+  metadata?: ObjectMeta;
+}
+
+/**
+ * One kind of object: where the API server serves it, and, for the compiler only, what a read returns and what
+ * a write takes. Generated code declares one constant per kind (`databases`, `configMaps`).
+ */
+export interface Resource<Read = KubernetesObject, Write = Read> {
+  /** `""` for the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly scope: "Namespaced" | "Cluster";
+  /** For the compiler only; never present. */
+  readonly __read?: Read;
+  /** For the compiler only; never present. */
+  readonly __write?: Write;
+}
+
+/** A resource of which only the address matters. */
+export type AnyResource = Resource<KubernetesObject, unknown>;
+
+/** The name of an object; `namespace` is absent for a cluster-scoped one. */
+export interface Key {
+  namespace?: string;
+  name: string;
+}
+
+/** One entry of `status.conditions`. */
+export interface Condition {
+  type: string;
+  status: "True" | "False" | "Unknown";
+  reason: string;
+  message: string;
+  observedGeneration?: number;
+  lastTransitionTime: string;
+}
+
+/** What a write to the status subresource holds. */
+export interface StatusWrite<Read> {
+  apiVersion?: string;
+  kind?: string;
+  metadata: { name: string; namespace?: string; resourceVersion?: string; uid?: string };
+  status: Read extends { status?: infer Status } ? Status : unknown;
+}
