@@ -1,0 +1,77 @@
+/**
+ * Secret `<name>-credentials`: what applications connect with, and the passwords of Patroni's own roles.
+ *
+ * Written once, when the Database has no data yet, and never again: the data directory holds the other half of
+ * each password. It outlives the Database unless its deletion policy says Delete.
+ * @module
+ */
+import { type Database, type OwnerReference } from "./database.ts";
+import { identityOf, namesOf, ownedMetadata, postgresPort } from "./names.ts";
+
+/** The role and the database that every new Database has for its application. */
+export const applicationRole = "app";
+export const applicationDatabase = "app";
+
+/** Fresh random texts, one for each role; made by the caller, which owns the randomness. */
+export interface Passwords {
+  readonly application: string;
+  readonly superuser: string;
+  readonly replication: string;
+  readonly rewind: string;
+  readonly patroni: string;
+}
+
+/**
+ * The Secret to create; its keys are those of servicebinding.io, so that frameworks find them by themselves.
+ *
+ * @param passwords at least 22 characters each (128 bits in base64url), printable ASCII without space, quote,
+ *   backslash and colon: they pass through .pgpass, connection strings and HTTP Basic without quoting
+ * @throws {RangeError} naming the role whose password is too short or has other characters
+ */
+export function desiredCredentials(
+  database: Database,
+  passwords: Passwords,
+  ownerReferences: readonly OwnerReference[] = [],
+) {
+  for (const [role, password] of Object.entries(passwords)) {
+    if (!/^[A-Za-z0-9._~-]{22,256}$/.test(password)) {
+      throw new RangeError(
+        `Cannot use the password for "${role}": it needs 22 to 256 letters, digits or . _ ~ -`,
+      );
+    }
+  }
+  const { name, namespace } = identityOf(database);
+  const host = `${namesOf(name).service}.${namespace}.svc`;
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: ownedMetadata(database, namesOf(name).credentials, ownerReferences),
+    type: "servicebinding.io/postgresql",
+    stringData: {
+      type: "postgresql",
+      provider: "database-operator",
+      host,
+      port: String(postgresPort),
+      database: applicationDatabase,
+      username: applicationRole,
+      password: passwords.application,
+      uri:
+        `postgresql://${applicationRole}:${passwords.application}@${host}:${postgresPort}/${applicationDatabase}`,
+      "superuser-password": passwords.superuser,
+      "replication-password": passwords.replication,
+      "rewind-password": passwords.rewind,
+      "patroni-password": passwords.patroni,
+    },
+  };
+}
+
+/** Keys that a Secret must have for the members to start; for telling a broken one from a whole one. */
+export const credentialKeys = [
+  "database",
+  "username",
+  "password",
+  "superuser-password",
+  "replication-password",
+  "rewind-password",
+  "patroni-password",
+] as const;

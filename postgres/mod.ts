@@ -1,0 +1,23 @@
+/**
+ * From a Database to the objects and texts that make it run, and back from what Patroni reports to one picture.
+ *
+ * Pure functions: no Kubernetes call, no clock, no randomness. Read in this order: names.ts (what things are called),
+ * database.ts (what is asked for), then one file for each kind of object, patroni.ts and dynamic_config.ts (how
+ * PostgreSQL is run), and observe.ts (what is there).
+ * @module
+ */
+export * from "./credentials.ts";
+export * from "./database.ts";
+export * from "./disruption_budget.ts";
+export * from "./dynamic_config.ts";
+export * from "./failover.ts";
+export * from "./names.ts";
+export * from "./observe.ts";
+export * from "./parameters.ts";
+export * from "./patroni.ts";
+export * from "./pod_template.ts";
+export * from "./quantity.ts";
+export * from "./rbac.ts";
+export * from "./services.ts";
+export * from "./stateful_set.ts";
+export * from "./versions.ts";

@@ -1,0 +1,137 @@
+/**
+ * Every name and label that a Database gives to what it owns; other programs rely on them.
+ *
+ * The label keys are our own: claims and Patroni's ConfigMaps have no owner reference, and a tool that prunes
+ * by app.kubernetes.io/instance would delete them.
+ * @module
+ */
+import type { Database, OwnerReference } from "./database.ts";
+
+/** API group of the Database, and prefix of its labels and annotations. */
+export const group = "app.example.com";
+/** Present while something is left to stop or to delete. */
+export const finalizer = `${group}/database`;
+/** Field manager of every server-side apply. */
+export const fieldManager = "database-operator";
+/** Name of the container that runs Patroni and PostgreSQL in each member. */
+export const container = "postgres";
+/** PostgreSQL's port on every member and Service. */
+export const postgresPort = 5432;
+/** Patroni's REST port: probes, and the members among each other in failsafe mode. */
+export const patroniPort = 8008;
+
+/** Our label keys; `role` is written by Patroni. */
+export const label = {
+  database: `${group}/database`,
+  component: `${group}/component`,
+  role: `${group}/role`,
+} as const;
+
+/** The names of everything that belongs to one Database. */
+export interface Names {
+  readonly credentials: string;
+  readonly serviceAccount: string;
+  readonly role: string;
+  readonly roleBinding: string;
+  /** Our ConfigMap with Patroni's local configuration and the scripts. */
+  readonly patroni: string;
+  readonly service: string;
+  readonly readOnlyService: string;
+  readonly podsService: string;
+  readonly statefulSet: string;
+  readonly disruptionBudget: string;
+  /** Patroni's own ConfigMaps: the lock, the dynamic configuration, the synchronous members, the switchover. */
+  readonly leader: string;
+  readonly config: string;
+  readonly sync: string;
+  readonly failover: string;
+}
+
+/** Names of what a Database called `name` owns. */
+export function namesOf(name: string): Names {
+  return {
+    credentials: `${name}-credentials`,
+    serviceAccount: name,
+    role: name,
+    roleBinding: name,
+    patroni: `${name}-patroni`,
+    service: name,
+    readOnlyService: `${name}-ro`,
+    podsService: `${name}-pods`,
+    statefulSet: name,
+    disruptionBudget: name,
+    leader: `${name}-leader`,
+    config: `${name}-config`,
+    sync: `${name}-sync`,
+    failover: `${name}-failover`,
+  };
+}
+
+/** Name of the member with this ordinal. */
+export function podName(name: string, ordinal: number): string {
+  return `${name}-${ordinal}`;
+}
+
+/** Name of the data volume claim of the member with this ordinal. */
+export function claimName(name: string, ordinal: number): string {
+  return `data-${name}-${ordinal}`;
+}
+
+/** The ordinal in the name of a pod or claim, or `undefined` for one that is not of Database `name`. */
+export function ordinalOf(name: string, podOrClaim: string): number | undefined {
+  const prefix = podOrClaim.startsWith("data-") && !podOrClaim.startsWith(`${name}-`)
+    ? `data-${name}-`
+    : `${name}-`;
+  if (!podOrClaim.startsWith(prefix)) return undefined;
+  const digits = podOrClaim.slice(prefix.length);
+  return /^(0|[1-9][0-9]{0,5})$/.test(digits) ? Number(digits) : undefined;
+}
+
+/** The labels by which the members are found: by Patroni, the Services, the StatefulSet and the budget. */
+export function memberSelector(name: string): Record<string, string> {
+  return { [label.database]: name, [label.component]: "postgres" };
+}
+
+/** The labels of everything that is owned; of members only together with {@link memberSelector}. */
+export function ownedLabels(name: string): Record<string, string> {
+  return {
+    [label.database]: name,
+    "app.kubernetes.io/name": "database",
+    "app.kubernetes.io/managed-by": "database-operator",
+    "app.kubernetes.io/part-of": name,
+  };
+}
+
+/** The labels of a member's pod; Patroni adds its role. */
+export function memberLabels(name: string): Record<string, string> {
+  return { ...ownedLabels(name), ...memberSelector(name), "app.kubernetes.io/component": "postgres" };
+}
+
+/**
+ * Name and namespace of a Database that came from the API server.
+ *
+ * @throws {TypeError} when one is missing: nothing can be rendered for it
+ */
+export function identityOf(database: Database): { name: string; namespace: string } {
+  const { name, namespace } = database.metadata;
+  if (!name || !namespace) {
+    throw new TypeError("Cannot render a Database without metadata.name and metadata.namespace");
+  }
+  return { name, namespace };
+}
+
+/** Metadata of an object that belongs to the Database; without owners it outlives the Database. */
+export function ownedMetadata(
+  database: Database,
+  name: string,
+  ownerReferences: readonly OwnerReference[],
+  labels: Record<string, string> = {},
+): { name: string; namespace: string; labels: Record<string, string>; ownerReferences?: OwnerReference[] } {
+  const identity = identityOf(database);
+  return {
+    name,
+    namespace: identity.namespace,
+    labels: { ...ownedLabels(identity.name), ...labels },
+    ...(ownerReferences.length > 0 ? { ownerReferences: [...ownerReferences] } : {}),
+  };
+}

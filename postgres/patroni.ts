@@ -1,0 +1,82 @@
+/**
+ * ConfigMap `<name>-patroni`: Patroni's local configuration and the scripts of a member.
+ *
+ * What can change while a Database lives is not in here but in Patroni's dynamic configuration; this file
+ * changes only with the major version or with the operator, so a member reads it when it starts.
+ * @module
+ */
+import { type Database, type OwnerReference } from "./database.ts";
+import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
+import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
+import { application, dataFolder, folder, guard, start } from "./scripts.ts";
+import { binaryFolder, majorOf } from "./versions.ts";
+
+/** The roles that Patroni itself uses. */
+export const systemRoles = { superuser: "postgres", replication: "replicator", rewind: "rewinder" } as const;
+
+/**
+ * Patroni's local configuration, without passwords and without what differs between members: the name and the
+ * addresses come from the pod's environment, the passwords from the mounted Secret.
+ */
+export function patroniConfig(database: Database): { [key: string]: Json } {
+  const { name, namespace } = identityOf(database);
+  const binaries = binaryFolder(majorOf(database));
+  return {
+    scope: name,
+    kubernetes: {
+      namespace,
+      labels: { [label.component]: "postgres" },
+      scope_label: label.database,
+      role_label: label.role,
+      leader_label_value: "primary",
+      follower_label_value: "replica",
+      standby_leader_label_value: "primary",
+      retriable_http_codes: [429],
+    },
+    restapi: { listen: `*:${patroniPort}`, authentication: { username: "patroni" } },
+    bootstrap: {
+      dcs: dynamicConfig(database),
+      initdb: [{ encoding: "UTF8" }, { locale: "C.UTF-8" }, "data-checksums"],
+      post_bootstrap: `${binaries}/psql --no-psqlrc --quiet --file=${folder.config}/application.sql`,
+    },
+    postgresql: {
+      listen: `*:${postgresPort}`,
+      data_dir: dataFolder,
+      bin_dir: binaries,
+      pgpass: `${folder.run}/pgpass`,
+      use_unix_socket: true,
+      use_unix_socket_repl: false,
+      remove_data_directory_on_rewind_failure: true,
+      basebackup: [{ checkpoint: "fast" }],
+      authentication: {
+        superuser: { username: systemRoles.superuser },
+        replication: { username: systemRoles.replication },
+        rewind: { username: systemRoles.rewind },
+      },
+    },
+    watchdog: { mode: "off" },
+    tags: {},
+  };
+}
+
+/** Seconds between two probes and how many may fail: a member that missed its lock's whole life is restarted. */
+export const probeTiming = {
+  periodSeconds: timing.loopWait,
+  failureThreshold: timing.ttl / timing.loopWait,
+} as const;
+
+/** The ConfigMap that each member mounts at /etc/patroni. JSON is YAML, and needs no quoting of ours. */
+export function desiredPatroniConfigMap(database: Database, ownerReferences: readonly OwnerReference[]) {
+  const names = namesOf(identityOf(database).name);
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: ownedMetadata(database, names.patroni, ownerReferences),
+    data: {
+      "patroni.yml": `${JSON.stringify(patroniConfig(database), null, 2)}\n`,
+      "guard.sh": guard,
+      "start.py": start,
+      "application.sql": application,
+    },
+  };
+}

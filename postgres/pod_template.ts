@@ -1,0 +1,190 @@
+/**
+ * The pod of a member: a guard that looks at the data first, then Patroni, which runs PostgreSQL.
+ *
+ * Passes the Pod Security level `restricted`. Everything that differs between members comes from the pod itself
+ * (its name and address), so one template serves all.
+ * @module
+ */
+import type { Database } from "./database.ts";
+import {
+  container,
+  identityOf,
+  memberLabels,
+  memberSelector,
+  namesOf,
+  patroniPort,
+  postgresPort,
+} from "./names.ts";
+import { probeTiming } from "./patroni.ts";
+import { folder, volumeFolder } from "./scripts.ts";
+import { binaryFolder, imageOf, majorOf } from "./versions.ts";
+
+/** User and group `postgres` of Debian's packages; an image of one's own must have the same. */
+export const postgresUser = { uid: 100, gid: 102 } as const;
+
+/** Seconds for the last checkpoint, the last WAL to a standby and to the archive; then the kubelet kills. */
+export const terminationGracePeriodSeconds = 300;
+
+/** Asked for a member of a Database that says nothing about resources: runs on anything, and is not best effort. */
+const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
+
+const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+const containerSecurity = {
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ["ALL"] },
+  privileged: false,
+  readOnlyRootFilesystem: true,
+} as const;
+
+/** The template of the StatefulSet. */
+export function podTemplate(database: Database, options: { imageTemplate?: string } = {}) {
+  const { name } = identityOf(database);
+  const image = imageOf(database, options.imageTemplate);
+  return {
+    metadata: {
+      labels: memberLabels(name),
+      annotations: { "kubectl.kubernetes.io/default-container": container },
+    },
+    spec: {
+      serviceAccountName: namesOf(name).serviceAccount,
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds,
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: postgresUser.uid,
+        runAsGroup: postgresUser.gid,
+        fsGroup: postgresUser.gid,
+        fsGroupChangePolicy: "OnRootMismatch",
+        seccompProfile: { type: "RuntimeDefault" },
+      },
+      affinity: spread(name),
+      initContainers: [guardContainer(database, image)],
+      containers: [postgresContainer(database, image)],
+      volumes: volumes(name),
+    },
+  };
+}
+
+/** Members on different nodes, and in different zones, as far as there are any. */
+function spread(name: string) {
+  const term = (topologyKey: string, weight: number) => ({
+    weight,
+    podAffinityTerm: { topologyKey, labelSelector: { matchLabels: memberSelector(name) } },
+  });
+  return {
+    podAntiAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [
+        term("kubernetes.io/hostname", 100),
+        term("topology.kubernetes.io/zone", 50),
+      ],
+    },
+  };
+}
+
+function guardContainer(database: Database, image: string) {
+  return {
+    name: "guard",
+    image,
+    imagePullPolicy: "IfNotPresent",
+    command: ["/bin/sh", `${folder.config}/guard.sh`, String(majorOf(database))],
+    resources: { requests: requestsByDefault },
+    securityContext: containerSecurity,
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    volumeMounts: [
+      { name: "data", mountPath: volumeFolder },
+      { name: "config", mountPath: folder.config, readOnly: true },
+    ],
+  };
+}
+
+function postgresContainer(database: Database, image: string) {
+  const binaries = binaryFolder(majorOf(database));
+  const { requests, limits } = database.spec.resources ?? {};
+  const probe = (path: string) => ({ httpGet: { path, port: "patroni", scheme: "HTTP" }, timeoutSeconds: 5 });
+  return {
+    name: container,
+    image,
+    imagePullPolicy: "IfNotPresent",
+    command: ["python3", `${folder.config}/start.py`],
+    env: [
+      { name: "PATRONI_NAME", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "metadata.name" } } },
+      { name: "POD_IP", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "status.podIP" } } },
+      { name: "PATRONI_POSTGRESQL_CONNECT_ADDRESS", value: `$(POD_IP):${postgresPort}` },
+      { name: "PATRONI_RESTAPI_CONNECT_ADDRESS", value: `$(POD_IP):${patroniPort}` },
+    ],
+    ports: [
+      { name: "postgres", containerPort: postgresPort, protocol: "TCP" },
+      { name: "patroni", containerPort: patroniPort, protocol: "TCP" },
+    ],
+    resources: {
+      requests: textual(requests ?? (limits ? undefined : requestsByDefault)),
+      limits: textual(limits),
+    },
+    securityContext: containerSecurity,
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    // Patroni answers /liveness while it clones or recovers: a long clone or recovery is never killed.
+    startupProbe: { ...probe("/liveness"), periodSeconds: 1, failureThreshold: 300 },
+    livenessProbe: { ...probe("/liveness"), ...probeTiming },
+    readinessProbe: { ...probe("/readiness"), periodSeconds: 2, failureThreshold: 3 },
+    // The server serves on while this checkpoint is written, so that the one at shutdown is short.
+    lifecycle: {
+      preStop: {
+        exec: {
+          command: [
+            "timeout",
+            "60",
+            `${binaries}/psql`,
+            "--no-psqlrc",
+            "--quiet",
+            "--command=CHECKPOINT",
+            "postgres",
+          ],
+        },
+      },
+    },
+    volumeMounts: [
+      { name: "data", mountPath: volumeFolder },
+      { name: "config", mountPath: folder.config, readOnly: true },
+      { name: "credentials", mountPath: folder.credentials, readOnly: true },
+      { name: "token", mountPath: tokenFolder, readOnly: true },
+      { name: "run", mountPath: folder.run },
+      { name: "shm", mountPath: "/dev/shm" },
+      { name: "tmp", mountPath: "/tmp" },
+    ],
+  };
+}
+
+function volumes(name: string) {
+  const names = namesOf(name);
+  return [
+    { name: "config", configMap: { name: names.patroni, defaultMode: 0o444 } },
+    { name: "credentials", secret: { secretName: names.credentials, defaultMode: 0o440 } },
+    // What Kubernetes mounts for a ServiceAccount, but into one container only.
+    {
+      name: "token",
+      projected: {
+        defaultMode: 0o440,
+        sources: [
+          { serviceAccountToken: { path: "token", expirationSeconds: 3607 } },
+          { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+          {
+            downwardAPI: {
+              items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }],
+            },
+          },
+        ],
+      },
+    },
+    // In memory: sockets, and the passwords that Patroni and libpq read from files.
+    { name: "run", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
+    { name: "shm", emptyDir: { medium: "Memory" } },
+    { name: "tmp", emptyDir: {} },
+  ];
+}
+
+/** Quantities as the API server prints them: text. */
+function textual(quantities: Readonly<Record<string, string | number>> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(quantities).map(([name, quantity]) => [name, String(quantity)]));
+}
