@@ -15,4 +15,4 @@ export * from "./predicates.ts";
 export * from "./client.ts";
 export type * from "./informer.ts";
 export * from "./manager.ts";
-export * from "./connect.ts";
+export * from "./platform/connect.ts";

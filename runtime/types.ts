@@ -95,7 +95,7 @@ export interface Resource<Read = KubernetesObject, Write = Read> {
 }
 
 /** A resource of which only the address matters. */
-export type AnyResource = Resource<KubernetesObject, unknown>;
+export type AnyResource = Resource<unknown, unknown>;
 
 /** The name of an object; `namespace` is absent for a cluster-scoped one. */
 export interface Key {

@@ -1,0 +1,156 @@
+/**
+ * Intents: what a controller wants an object to say, written only when the object does not say it.
+ *
+ * A live object is never compared with the wanted one as a whole: the API server fills in defaults, others add
+ * labels, and a comparison that does not know better writes for ever. Instead:
+ * - The applied object carries a hash of what was sent in an annotation, so a new intent is seen after a restart too.
+ * - A field that was sent and now reads otherwise is drift, and is applied again.
+ * - A value that the API server writes in another form (`1000m` becomes `1`) would look like drift: what it answered
+ *   to our own write is remembered, and is what later reads are compared with.
+ *
+ * An object of the wanted name that somebody else owns is never written.
+ * @module
+ */
+
+import type { ResourceClient } from "./client.ts";
+import { controllerOf, isBeingDeleted, isControlledBy, keyOf } from "./metadata.ts";
+import { deepEqual } from "./predicates.ts";
+import type { KubernetesObject, Resource } from "./types.ts";
+
+/** What became of an intent. */
+export type Outcome<Read> =
+  /** The object says what it should; `written` tells whether that took a write. */
+  | { readonly kind: "applied"; readonly object: Read; readonly written: boolean }
+  /** An object of that name is not ours; it was not touched. */
+  | { readonly kind: "foreign"; readonly object: Read }
+  /** The object of an earlier owner is going away: try again when it is gone. */
+  | { readonly kind: "terminating"; readonly object: Read };
+
+/** How {@linkcode Intents} reads, writes and recognizes its own. */
+export interface IntentsOptions {
+  /** Reads from the cache, writes to the API server. */
+  client: ResourceClient;
+  /** Reads from the API server: asked before a first write, because a cache that is narrowed by labels is blind to others' objects. */
+  live: Pick<ResourceClient, "get">;
+  /** Name of the annotation that holds the hash. */
+  annotation: string;
+  /** Whether an object without a controller is ours all the same: one that outlives its owner, or was orphaned. Default: never. */
+  isOurs?(object: KubernetesObject, owner: KubernetesObject): boolean;
+}
+
+/** Applies intents for owners, see the module. One per manager: it remembers. */
+export class Intents {
+  readonly #options: IntentsOptions;
+  /** Per object: the hash sent and what the API server made of the fields sent. */
+  readonly #answers = new Map<string, { uid: string | undefined; hash: string; fields: unknown }>();
+
+  constructor(options: IntentsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes the object say what `desired` says, by server-side apply.
+   *
+   * @param desired with apiVersion, kind and metadata; its owner reference to `owner`, if any, is the caller's
+   * @throws {ApiError} when the API server refuses
+   */
+  async apply<Read extends KubernetesObject, Write extends KubernetesObject>(
+    resource: Resource<Read, Write>,
+    desired: Write,
+    owner: KubernetesObject,
+  ): Promise<Outcome<Read>> {
+    const { client, live, annotation } = this.#options;
+    const { name, namespace } = desired.metadata ?? {};
+    const key = { name: name!, namespace };
+    const hash = hashOf(desired);
+    const intent: Write = {
+      ...desired,
+      metadata: {
+        ...desired.metadata,
+        annotations: { ...desired.metadata?.annotations, [annotation]: hash },
+      },
+    };
+    const id = `${resource.group}/${resource.plural}/${keyOf(desired)}`;
+    const found = await client.get(resource, key) ?? await live.get(resource, key);
+    if (found && !this.#isOurs(found, owner)) {
+      this.#answers.delete(id);
+      return isLeftOver(found, owner)
+        ? { kind: "terminating", object: found }
+        : { kind: "foreign", object: found };
+    }
+    if (found && isBeingDeleted(found)) return { kind: "terminating", object: found };
+    if (found) {
+      const answer = this.#answers.get(id);
+      const known = answer && answer.uid === found.metadata?.uid && answer.hash === hash
+        ? answer.fields
+        : intent;
+      if (deepEqual(project(intent, found), known)) return { kind: "applied", object: found, written: false };
+    }
+    const object = await client.apply(resource, intent, { force: found !== undefined });
+    this.#answers.set(id, { uid: object.metadata?.uid, hash, fields: project(intent, object) });
+    return { kind: "applied", object, written: true };
+  }
+
+  /** Forgets what was remembered about the objects of a key that is gone. */
+  forget(namespace: string, names: Iterable<string>): void {
+    const suffixes = [...names].map((name) => `/${keyOf({ namespace, name })}`);
+    for (const id of this.#answers.keys()) {
+      if (suffixes.some((suffix) => id.endsWith(suffix))) this.#answers.delete(id);
+    }
+  }
+
+  #isOurs(object: KubernetesObject, owner: KubernetesObject): boolean {
+    if (isControlledBy(object, owner)) return true;
+    return controllerOf(object) === undefined && (this.#options.isOurs?.(object, owner) ?? false);
+  }
+}
+
+/** Controlled by an object of the owner's kind and name, but another one: its namesake is gone and this will follow. */
+function isLeftOver(object: KubernetesObject, owner: KubernetesObject): boolean {
+  const controller = controllerOf(object);
+  return controller !== undefined && controller.kind === owner.kind &&
+    controller.name === owner.metadata?.name &&
+    controller.uid !== owner.metadata?.uid;
+}
+
+/**
+ * The part of `live` that `wanted` has an opinion about, in `wanted`'s shape: its keys of each object, its items of
+ * each list by position, everything where the shapes differ.
+ */
+export function project(wanted: unknown, live: unknown): unknown {
+  if (Array.isArray(wanted) && Array.isArray(live)) {
+    return wanted.length === live.length ? wanted.map((item, index) => project(item, live[index])) : live;
+  }
+  if (isObject(wanted) && isObject(live)) {
+    return Object.fromEntries(
+      Object.keys(wanted).filter((name) => wanted[name] !== undefined && live[name] !== undefined)
+        .map((name) => [name, project(wanted[name], live[name])]),
+    );
+  }
+  return live;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * A hash of any JSON value, 53 bits as 14 hexadecimal digits, the same whatever the order of keys. Not for secrets:
+ * it can be guessed back. (cyrb53, public domain.)
+ */
+export function hashOf(value: unknown): string {
+  const text = JSON.stringify(
+    value,
+    (_name, part) =>
+      isObject(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1)) : part,
+  );
+  let low = 0xdeadbeef, high = 0x41c6ce57;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    low = Math.imul(low ^ unit, 2654435761);
+    high = Math.imul(high ^ unit, 1597334677);
+  }
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  return (4294967296 * (2097151 & high) + (low >>> 0)).toString(16).padStart(14, "0");
+}
