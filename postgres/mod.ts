@@ -20,4 +20,5 @@ export * from "./quantity.ts";
 export * from "./rbac.ts";
 export * from "./services.ts";
 export * from "./stateful_set.ts";
+export * from "./trouble.ts";
 export * from "./versions.ts";

@@ -16,3 +16,5 @@ export * from "./client.ts";
 export type * from "./informer.ts";
 export * from "./manager.ts";
 export * from "./platform/connect.ts";
+export * from "./intents.ts";
+export * from "./platform/command.ts";

@@ -1,0 +1,101 @@
+/**
+ * Runs the uvu tests, in this runtime: `node tests/run.ts`, `deno run -A tests/run.ts`.
+ *
+ * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--api`: the
+ * tests that ask a real API server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or
+ * files. The exit code is 0 when all passed; the last line is `N passed, N failed`.
+ *
+ * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
+ * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
+ * @module
+ */
+
+import { readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import process from "node:process";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** What uvu keeps for its runners: a name, then one function per suite. Source: uvu/run. */
+type UvuSuite = () => Promise<[errors: unknown, passed: number, skipped: number, total: number]>;
+type UvuGlobals = { UVU_DEFER: number; UVU_INDEX: number; UVU_QUEUE: [string, ...UvuSuite[]][] };
+
+const root = dirname(fileURLToPath(import.meta.url));
+
+/** Longest time for all files together: the fast tests take about a minute, those on a real API server more. */
+const deadlineMs = { fast: 5 * 60_000, api: 30 * 60_000 };
+
+function testFiles(path: string, suffix: string): string[] {
+  if (path.endsWith(".ts")) return [path];
+  return readdirSync(path, { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith(suffix))
+    .sort()
+    .map((name) => join(path, name));
+}
+
+async function main(args: string[]): Promise<boolean> {
+  const api = args.includes("--api");
+  const unknown = args.find((arg) => arg.startsWith("-") && arg !== "--api");
+  if (unknown) throw new Error(`Unknown option "${unknown}": known is --api`);
+  if (api && !process.env.KUBECONFIG) {
+    throw new Error("KUBECONFIG is not set: it names the API server to test against");
+  }
+  const paths = args.filter((arg) => !arg.startsWith("-")).map((arg) => resolve(arg));
+  const files = (paths.length > 0 ? paths : [root])
+    .flatMap((path) => testFiles(path, api ? ".test.api.ts" : ".test.ts"));
+  if (files.length === 0) throw new Error(`No test files below ${paths.join(", ") || root}`);
+
+  const startedMs = Date.now();
+  let current = "";
+  const watchdog = setTimeout(() => {
+    console.error(`\nThe tests did not end in time, in ${current}`);
+    process.exit(1);
+  }, api ? deadlineMs.api : deadlineMs.fast);
+
+  const globals = globalThis as unknown as UvuGlobals;
+  globals.UVU_DEFER = 1;
+  const { exec } = await import("uvu");
+  let passed = 0, failed = 0;
+  for (const [index, file] of files.entries()) {
+    current = relative(root, file);
+    globals.UVU_INDEX = index;
+    globals.UVU_QUEUE.push([current]);
+    await import(pathToFileURL(file).href);
+    const [name, ...suites] = globals.UVU_QUEUE[index]!;
+    if (suites.length === 0) {
+      console.error(`${name} registers no test: is test.run() missing?`);
+      failed++;
+    }
+    globals.UVU_QUEUE[index] = [
+      name,
+      ...suites.map((suite): UvuSuite => async () => {
+        current = name;
+        const result = await suite();
+        passed += result[1];
+        failed += result[3] - result[1] + result[2] + (result[3] + result[2] === 0 ? 1 : 0);
+        return result;
+      }),
+    ];
+  }
+  await exec();
+  clearTimeout(watchdog);
+  console.log(`in ${((Date.now() - startedMs) / 1000).toFixed(1)} s on ${runtime()}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0;
+}
+
+function runtime(): string {
+  return "Deno" in globalThis ? `Deno ${process.versions.deno}` : `Node ${process.versions.node}`;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2)) ? 0 : 1;
+  const leaked = setTimeout(() => {
+    console.error("A test left a timer, socket or stream open: the process did not end by itself within 10 s");
+    process.exit(1);
+  }, 10_000);
+  leaked.unref();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}
