@@ -1,0 +1,260 @@
+/**
+ * From documents to the files of the output.
+ * @module
+ */
+import type { ApiKind } from "./api.ts";
+import { type Crd, type CrdVersion, isCrd, readCrd } from "./crd.ts";
+import { InputError } from "./errors.ts";
+import type { Json, JsonObject } from "./json.ts";
+import { byCodeUnit } from "./json.ts";
+import { kindTypes } from "./kind.ts";
+import { header, type KindNames, type ModuleKind, modulePath, moduleText } from "./module.ts";
+import { isOpenApi, OpenApi } from "./openapi.ts";
+import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
+import type { Printable } from "./print.ts";
+import { type Shape, stringShape } from "./schema/shape.ts";
+import { supportText } from "./support.ts";
+
+/** A document, and where it was found. */
+export interface SourceDocument {
+  place: readonly string[];
+  value: Json;
+}
+
+/** How to generate. */
+export interface GenerateOptions {
+  /** The built-in kinds to take from OpenAPI documents, as `Pod` or `apps/v1/StatefulSet`. @default all */
+  kinds?: readonly string[];
+  /** Whether to add the typed clients. @default true */
+  client?: boolean;
+  /** Whether a document that cannot be read only ends up in `failures`. @default false */
+  keepGoing?: boolean;
+}
+
+/** What came of it. */
+export interface Generated {
+  /** The text of each file by its path in the output folder. */
+  files: Map<string, string>;
+  /** What was generated from. */
+  crds: Crd[];
+  /** Documents that are neither a CustomResourceDefinition nor OpenAPI. */
+  skipped: number;
+  /** What could not be generated, with `keepGoing`. */
+  failures: InputError[];
+}
+
+/**
+ * Generates types from CustomResourceDefinitions and OpenAPI v3 documents.
+ *
+ * @throws {InputError} naming file, document, CustomResourceDefinition and schema path
+ */
+export function generate(documents: readonly SourceDocument[], options: GenerateOptions = {}): Generated {
+  const { client = true, keepGoing = false } = options;
+  const failures: InputError[] = [];
+  const openApi = new OpenApi();
+  openApi.add(metaDocument as unknown as JsonObject, ["openapi/meta_v1.json"]);
+  const crds: Crd[] = [];
+  let skipped = 0;
+  for (const { place, value } of documents) {
+    attempt(() => {
+      if (isOpenApi(value)) openApi.add(value, place);
+      else if (isCrd(value)) crds.push(readCrd(value, place));
+      else skipped++;
+    });
+  }
+  const unique = crds.filter((crd, index) =>
+    attempt(() => refuseDouble(crd, crds.slice(0, index))) === "done"
+  );
+
+  const modules = new Modules(client);
+  addBuiltIn(openApi, options.kinds, modules);
+  for (const crd of unique) {
+    const made: [CrdVersion, ModuleKind][] = [];
+    const outcome = attempt(() => {
+      for (const version of crd.versions) made.push([version, crdKind(crd, version)]);
+    });
+    if (outcome === "done") {
+      for (const [version, kind] of made) modules.addKind(crd.group, version.name, kind);
+    }
+  }
+  return { files: modules.files(), crds: unique, skipped, failures };
+
+  function attempt(action: () => void): "done" | "failed" {
+    try {
+      action();
+      return "done";
+    } catch (error) {
+      if (!keepGoing || !(error instanceof InputError)) throw error;
+      failures.push(error);
+      return "failed";
+    }
+  }
+}
+
+function refuseDouble(crd: Crd, before: readonly Crd[]): void {
+  const other = before.find(({ group, kind, plural }) =>
+    group === crd.group && (kind === crd.kind || plural === crd.plural)
+  );
+  if (other === undefined) return;
+  throw new InputError(
+    `Group ${JSON.stringify(crd.group)} has kind ${JSON.stringify(crd.kind)} already, from ${
+      other.place.join(": ")
+    }`,
+    crd.place,
+  );
+}
+
+function crdKind(crd: Crd, version: CrdVersion): ModuleKind {
+  const { group, kind, listKind, plural, scope } = crd;
+  return {
+    group,
+    version: version.name,
+    kind,
+    listKind,
+    plural,
+    scope,
+    hasStatus: version.hasStatus,
+    hasScale: version.hasScale,
+    types: (kindNames, names) => kindTypes(crd, version, kindNames, names),
+  };
+}
+
+/** The kinds asked for, and everything they and each module reach. */
+function addBuiltIn(openApi: OpenApi, wanted: readonly string[] | undefined, modules: Modules): void {
+  const kinds = openApi.kinds().filter((kind) =>
+    wanted === undefined || wanted.some((name) => isNamed(kind, name))
+  );
+  const meta = ["ObjectMeta", "ListMeta", "Status", "Condition", "LabelSelector", "DeleteOptions"]
+    .map((name) => `io.k8s.apimachinery.pkg.apis.meta.v1.${name}`);
+  const reached = openApi.modules([...kinds.map((kind) => kind.schema), ...meta]);
+  for (const type of metaTypes) reached.get("meta/v1")!.set(type.name, type);
+  for (const kind of kinds) {
+    const { module, local } = openApi.place(kind.schema);
+    const own = reached.get(module)?.get(local);
+    if (own === undefined) continue;
+    reached.get(module)!.delete(local);
+    modules.addKind(kind.group, kind.version, { ...kind, types: (names) => builtInTypes(kind, own, names) });
+  }
+  for (const [module, types] of reached) modules.addTypes(module, [...types.values()]);
+}
+
+function isNamed({ group, version, kind }: ModuleKindName, name: string): boolean {
+  return name === kind || name === `${group}/${kind}` || name === `${group}/${version}/${kind}` ||
+    group === "" &&
+      (name === `core/${kind}` || name === `${version}/${kind}` || name === `core/${version}/${kind}`);
+}
+
+type ModuleKindName = Pick<ModuleKind, "group" | "version" | "kind">;
+
+const imported = (name: string): Shape => ({ type: "imported", name, module: "meta/v1" });
+
+function present(keys: { [key: string]: Shape }): Shape {
+  return {
+    type: "object",
+    fields: Object.entries(keys).map(([key, shape]) => ({ key, shape, required: true, doc: "" })),
+  };
+}
+
+const metaTypes: Printable[] = [
+  {
+    name: "NamedObjectMeta",
+    shape: {
+      type: "intersection",
+      allOf: [
+        imported("ObjectMeta"),
+        { type: "union", anyOf: [present({ name: stringShape }), present({ generateName: stringShape })] },
+      ],
+    },
+    doc: "The metadata of an object to write: it has a name, or asks for one.",
+  },
+  {
+    name: "StoredObjectMeta",
+    shape: {
+      type: "intersection",
+      allOf: [
+        imported("ObjectMeta"),
+        present({
+          name: stringShape,
+          uid: stringShape,
+          resourceVersion: stringShape,
+          creationTimestamp: stringShape,
+        }),
+      ],
+    },
+    doc: "The metadata of an object that the API server returned.",
+  },
+  {
+    name: "StoredCustomObjectMeta",
+    shape: {
+      type: "intersection",
+      allOf: [imported("StoredObjectMeta"), present({ generation: { type: "number" } })],
+    },
+    doc: "The metadata of a custom resource that the API server returned.",
+  },
+];
+
+/** A built-in kind: what is read is what is written, with the metadata that the API server adds. */
+function builtInTypes(kind: ApiKind, own: Printable, names: KindNames): Printable[] {
+  const stored = imported("StoredObjectMeta");
+  const metadata: Shape = kind.scope === "Namespaced"
+    ? { type: "intersection", allOf: [stored, present({ namespace: stringShape })] }
+    : stored;
+  const write: Shape = { type: "reference", to: { id: -1, shape: own.shape, name: names.write } };
+  const read: Shape = { type: "reference", to: { id: -2, shape: own.shape, name: names.read } };
+  const literal = (value: string): Shape => ({ type: "literal", values: [value] });
+  return [
+    { ...own, name: names.write },
+    {
+      name: names.read,
+      shape: { type: "intersection", allOf: [write, present({ metadata })] },
+      doc: `A ${kind.kind} as the API server returns it.`,
+    },
+    {
+      name: names.list,
+      shape: present({
+        apiVersion: literal(kind.group === "" ? kind.version : `${kind.group}/${kind.version}`),
+        kind: literal(kind.listKind),
+        metadata: imported("ListMeta"),
+        items: { type: "array", items: read },
+      }),
+      doc: `A list of ${kind.kind} objects.`,
+    },
+  ];
+}
+
+/** The modules of the output, while they are filled. */
+class Modules {
+  readonly #client: boolean;
+  readonly #byPath = new Map<
+    string,
+    { group: string; version: string; kinds: ModuleKind[]; types: Printable[] }
+  >();
+
+  constructor(client: boolean) {
+    this.#client = client;
+  }
+
+  addKind(group: string, version: string, kind: ModuleKind): void {
+    this.#module(modulePath(group, version), group, version).kinds.push(kind);
+  }
+
+  addTypes(path: string, types: readonly Printable[]): void {
+    const [folder, version] = path.split("/");
+    const sorted = [...types].sort((a, b) => byCodeUnit(a.name, b.name));
+    this.#module(path, folder === "core" ? "" : folder!, version!).types.push(...sorted);
+  }
+
+  files(): Map<string, string> {
+    const files = new Map<string, string>([["client.ts", `${header}\n${supportText}`]]);
+    for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
+      files.set(`${path}.ts`, moduleText({ ...module, hasClient: this.#client }));
+    }
+    return files;
+  }
+
+  #module(path: string, group: string, version: string) {
+    let module = this.#byPath.get(path);
+    if (module === undefined) this.#byPath.set(path, module = { group, version, kinds: [], types: [] });
+    return module;
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The types of one version of a kind: what is written, what is read, a list, and each object in them by name.
+ * @module
+ */
+import type { Crd, CrdVersion } from "./crd.ts";
+import type { KindNames } from "./module.ts";
+import { InputError } from "./errors.ts";
+import { isObject, type Json, type JsonObject, member } from "./json.ts";
+import { tag } from "./comments.ts";
+import { type Names, pascalCase } from "./names.ts";
+import type { Printable } from "./print.ts";
+import { commentOf, descriptionOf } from "./schema/comment.ts";
+import { objectOf } from "./schema/constrain.ts";
+import { type Declaration, Declarations, type Field, type Shape } from "./schema/shape.ts";
+import { viewsOf, type Walk } from "./schema/walk.ts";
+
+const metaModule = "meta/v1";
+export const objectMeta: Shape = { type: "imported", name: "ObjectMeta", module: metaModule };
+const namedObjectMeta: Shape = { type: "imported", name: "NamedObjectMeta", module: metaModule };
+const storedObjectMeta: Shape = { type: "imported", name: "StoredCustomObjectMeta", module: metaModule };
+const namespaced: Shape = {
+  type: "object",
+  fields: [{ key: "namespace", shape: { type: "string" }, required: true, doc: "" }],
+};
+const listMeta: Shape = { type: "imported", name: "ListMeta", module: metaModule };
+
+const rootKeys = ["apiVersion", "kind", "metadata"];
+
+/**
+ * The types of a version, in the order in which a person would read them.
+ *
+ * @throws {InputError} when the schema cannot be read
+ */
+export function kindTypes(crd: Crd, version: CrdVersion, kindNames: KindNames, names: Names): Printable[] {
+  const place = [...crd.place, `version ${JSON.stringify(version.name)}`];
+  const type = member(version.schema, "type");
+  if (type !== "object") {
+    throw new InputError(`The schema must have type "object", found ${JSON.stringify(type ?? null)}`, [
+      ...place,
+      "openAPIV3Schema",
+    ]);
+  }
+  const walk: Walk = { declarations: new Declarations(), objectMeta, seen: new WeakMap(), place };
+  const read = rootShape(
+    viewsOf(withoutKeys(version.schema, rootKeys), walk, "openAPIV3Schema").read,
+    crd,
+    version,
+    "read",
+  );
+  const written = withoutKeys(version.schema, version.hasStatus ? [...rootKeys, "status"] : rootKeys);
+  const write = rootShape(viewsOf(written, walk, "openAPIV3Schema").write, crd, version, "write");
+
+  const naming = new Naming(names, kindNames.write, kindNames.read);
+  naming.walk(write, "write");
+  naming.walk(read, "read");
+
+  const doc = docOf(crd, version);
+  const list: Shape = {
+    type: "object",
+    fields: [
+      field("apiVersion", { type: "literal", values: [`${crd.group}/${version.name}`] }),
+      field("kind", { type: "literal", values: [crd.listKind] }),
+      field("metadata", listMeta),
+      field("items", {
+        type: "array",
+        items: { type: "reference", to: { id: -1, shape: read, name: kindNames.read } },
+      }),
+    ],
+  };
+  return [
+    { name: kindNames.write, shape: write, doc: doc },
+    {
+      name: kindNames.read,
+      shape: read,
+      doc: `A ${crd.kind} as the API server returns it: defaults filled in, with its status.`,
+    },
+    { name: kindNames.list, shape: list, doc: `A list of ${crd.kind} objects.` },
+    ...naming.declared,
+    ...naming.aliases,
+  ];
+}
+
+function field(key: string, shape: Shape, doc = ""): Field {
+  return { key, shape, required: true, doc };
+}
+
+/** The description of the kind, and what the version says about itself. */
+function docOf(crd: Crd, version: CrdVersion): string {
+  const blocks = [
+    commentOf({ ...version.schema, properties: {} }) || `${crd.kind} of ${crd.group}/${version.name}.`,
+    ...(version.served ? [] : [`The API server does not serve ${version.name}.`]),
+    ...(version.deprecation === undefined
+      ? []
+      : [tag("deprecated", version.deprecation || `${version.name} is deprecated`)]),
+  ];
+  return blocks.join("\n\n");
+}
+
+/** The schema without some of its properties. */
+function withoutKeys(schema: JsonObject, keys: readonly string[]): JsonObject {
+  const properties = member(schema, "properties");
+  const required = member(schema, "required");
+  const isKept = (key: Json) => typeof key !== "string" || !keys.includes(key);
+  return {
+    ...schema,
+    ...(isObject(properties) &&
+      { properties: Object.fromEntries(Object.entries(properties).filter(([key]) => isKept(key))) }),
+    ...(Array.isArray(required) && { required: required.filter(isKept) }),
+  };
+}
+
+/** The object with apiVersion, kind and metadata before its own keys. */
+function rootShape(shape: Shape, crd: Crd, version: CrdVersion, view: "write" | "read"): Shape {
+  const properties = member(version.schema, "properties");
+  const docs = (key: string) => {
+    const property = isObject(properties) ? member(properties, key) : undefined;
+    return isObject(property) ? descriptionOf(property) : "";
+  };
+  const stored: Shape = crd.scope === "Namespaced"
+    ? { type: "intersection", allOf: [storedObjectMeta, namespaced] }
+    : storedObjectMeta;
+  const head = [
+    field("apiVersion", { type: "literal", values: [`${crd.group}/${version.name}`] }, docs("apiVersion")),
+    field("kind", { type: "literal", values: [crd.kind] }, docs("kind")),
+    field("metadata", view === "write" ? namedObjectMeta : stored, docs("metadata")),
+  ];
+  const object = objectOf(shape);
+  if (object === undefined) {
+    return { type: "object", fields: head, ...(shape.type === "unknown" && { additionalProperties: shape }) };
+  }
+  const whole: Shape = { ...object, fields: [...head, ...object.fields] };
+  const conditions = shape.type === "reference" && shape.to.shape.type === "intersection"
+    ? shape.to.shape.allOf.filter((part) => part !== object && objectOf(part) !== object)
+    : [];
+  return conditions.length === 0 ? whole : { type: "intersection", allOf: [whole, ...conditions] };
+}
+
+/**
+ * Gives each declaration that a kind reaches the name of its place: `DatabaseSpecStorage`.
+ *
+ * A shape that occurs in several places is declared once, at the place nearest to the root; the other places get
+ * an alias. What is read where it differs from what is written has the prefix of the read kind.
+ */
+class Naming {
+  readonly declared: Printable[] = [];
+  readonly #aliases: Printable[] = [];
+  readonly #names: Names;
+  readonly #root: string;
+  readonly #readPrefix: string;
+  readonly #places = new Set<string>();
+
+  constructor(names: Names, write: string, read: string) {
+    this.#names = names;
+    this.#root = write;
+    this.#readPrefix = read.endsWith(write) ? read.slice(0, read.length - write.length) : "Stored";
+  }
+
+  walk(root: Shape, view: "write" | "read"): void {
+    let level: [Shape, string][] = [[root, this.#root]];
+    while (level.length > 0) {
+      const next: [Shape, string][] = [];
+      for (const [shape, place] of level) this.#visit(shape, place, view, next);
+      level = next;
+    }
+  }
+
+  #visit(shape: Shape, place: string, view: "write" | "read", next: [Shape, string][]): void {
+    switch (shape.type) {
+      case "reference":
+        return this.#name(shape.to, place, view, next);
+      case "array":
+        return this.#visit(shape.items, place, view, next);
+      case "tuple":
+        return shape.prefixItems.forEach((item) => this.#visit(item, place, view, next));
+      case "union":
+        return shape.anyOf.forEach((one) => this.#visit(one, place, view, next));
+      case "intersection":
+        return shape.allOf.forEach((one) => this.#visit(one, place, view, next));
+      case "object":
+        for (const { key, shape: value } of shape.fields) {
+          this.#visit(value, place + pascalCase(key), view, next);
+        }
+        if (shape.additionalProperties !== undefined) {
+          this.#visit(
+            shape.additionalProperties,
+            shape.fields.length > 0 ? `${place}Value` : place,
+            view,
+            next,
+          );
+        }
+    }
+  }
+
+  #name(declaration: Declaration, place: string, view: "write" | "read", next: [Shape, string][]): void {
+    if (declaration.name === undefined) {
+      const wanted = view === "read" && this.#places.has(place) ? this.#readPrefix + place : place;
+      declaration.name = this.#names.take(wanted);
+      this.#places.add(place);
+      this.declared.push({ name: declaration.name, shape: declaration.shape });
+      next.push([declaration.shape, place]);
+      return;
+    }
+    if (this.#places.has(place) || this.#names.has(place)) return;
+    this.#places.add(place);
+    this.#aliases.push({ name: this.#names.take(place), shape: { type: "reference", to: declaration } });
+  }
+
+  /** The other names of shapes that are declared elsewhere. */
+  get aliases(): readonly Printable[] {
+    return this.#aliases;
+  }
+}

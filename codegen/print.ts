@@ -1,0 +1,177 @@
+/**
+ * Shapes to TypeScript, by openapi-typescript's schema transform.
+ *
+ * Only its transform of one schema is used, not its validating and bundling of documents, which is most of its
+ * time. Shapes are OpenAPI schemas; the types that OpenAPI does not have (references by name, literals, never)
+ * are built in its `transform` hook, the comments in its `transformProperty` hook.
+ * @module
+ */
+import {
+  NEVER,
+  NULL,
+  type TransformNodeOptions,
+  transformSchemaObject,
+  tsLiteral,
+  tsUnion,
+  UNDEFINED,
+  UNKNOWN,
+} from "openapi-typescript";
+import ts from "typescript";
+import { blockComment, commentText } from "./comments.ts";
+import type { Field, ObjectShape, Shape } from "./schema/shape.ts";
+
+type SchemaObject = Parameters<typeof transformSchemaObject>[0];
+
+/** The schema that openapi-typescript is given for a shape; `shape` and `doc` are for the hooks. */
+interface Carrier {
+  type?: string;
+  shape: Shape;
+  doc?: string;
+  [keyword: string]: unknown;
+}
+
+/** One exported type. */
+export interface Printable {
+  name: string;
+  shape: Shape;
+  /** The comment above it, in plain text. */
+  doc?: string;
+}
+
+/** What {@link printType} says in place of a shape from another module. */
+export type NameOf = (shape: Shape & { type: "imported" }) => string;
+
+/** Prints types of one module. */
+export class TypePrinter {
+  readonly #options: TransformNodeOptions;
+  readonly #printer = ts.createPrinter({ newLine: ts.NewLineKind.LineFeed });
+  readonly #file = ts.createSourceFile("types.ts", "", ts.ScriptTarget.ESNext, false, ts.ScriptKind.TS);
+
+  constructor(nameOf: NameOf) {
+    const context = {
+      additionalProperties: false,
+      alphabetize: false,
+      arrayLength: false,
+      defaultNonNullable: false,
+      discriminators: { objects: {}, refsHandled: [] },
+      emptyObjectsUnknown: false,
+      enum: false,
+      enumValues: false,
+      excludeDeprecated: false,
+      immutable: false,
+      injectFooter: [],
+      propertiesRequiredByDefault: false,
+      readWriteMarkers: false,
+      transform: (schema: unknown) => hookedType((schema as Carrier).shape, nameOf),
+      transformProperty: (property: ts.PropertySignature, schema: unknown) => {
+        const { doc } = schema as Carrier;
+        if (doc !== undefined && doc !== "") {
+          ts.addSyntheticLeadingComment(
+            property,
+            ts.SyntaxKind.MultiLineCommentTrivia,
+            commentText(doc),
+            true,
+          );
+        }
+        return property;
+      },
+    };
+    this.#options = { ctx: context as unknown as TransformNodeOptions["ctx"] };
+  }
+
+  /** The declaration: an interface for an object, a type alias for anything else. */
+  declaration({ name, shape, doc }: Printable): string {
+    const comment = doc === undefined || doc === "" ? "" : blockComment(doc);
+    const exported = [ts.factory.createModifier(ts.SyntaxKind.ExportKeyword)];
+    const type = this.#type(shape);
+    const node = shape.type === "object" && shape.fields.length > 0
+      ? ts.factory.createInterfaceDeclaration(exported, name, undefined, undefined, membersOf(type))
+      : ts.factory.createTypeAliasDeclaration(exported, name, undefined, type);
+    return `${comment}${this.#print(node)}`;
+  }
+
+  /** The shape as a type in the middle of a line. */
+  inline(shape: Shape): string {
+    return this.#print(this.#type(shape));
+  }
+
+  #type(shape: Shape): ts.TypeNode {
+    const type = transformSchemaObject(carrierOf(shape) as SchemaObject, this.#options);
+    // Keys and an index signature: one type literal, where openapi-typescript makes an intersection of two.
+    return shape.type === "object" ? ts.factory.createTypeLiteralNode(membersOf(type)) : type;
+  }
+
+  #print(node: ts.Node): string {
+    const text = this.#printer.printNode(ts.EmitHint.Unspecified, node, this.#file);
+    return text.replace(/^(?: {4})+/gm, (indent) => indent.slice(indent.length / 2));
+  }
+}
+
+/** The schema for openapi-typescript: what it knows in its words, the rest by name of the shape. */
+function carrierOf(shape: Shape): Carrier {
+  switch (shape.type) {
+    case "unknown":
+      return { type: "x-unknown", shape };
+    case "array":
+      return { type: "array", shape, items: carrierOf(shape.items) };
+    case "tuple":
+      return { type: "array", shape, prefixItems: shape.prefixItems.map(carrierOf) };
+    case "union":
+      return { shape, anyOf: shape.anyOf.map(carrierOf) };
+    case "intersection":
+      return { shape, allOf: shape.allOf.map(carrierOf) };
+    case "object":
+      return objectCarrier(shape);
+    default:
+      return { type: shape.type, shape };
+  }
+}
+
+function objectCarrier(shape: ObjectShape): Carrier {
+  const properties: { [key: string]: Carrier } = Object.create(null);
+  for (const { key, shape: value, doc } of shape.fields) properties[key] = { ...carrierOf(value), doc };
+  const rest = shape.additionalProperties ??
+    (shape.fields.length === 0 ? ({ type: "never" } as const) : undefined);
+  return {
+    type: "object",
+    shape,
+    properties,
+    required: shape.fields.filter((field: Field) => field.required).map((field) => field.key),
+    ...(rest !== undefined && { additionalProperties: carrierOf(rest) }),
+  };
+}
+
+/** The types that have no OpenAPI schema; `undefined` leaves the shape to openapi-typescript. */
+function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
+  switch (shape.type) {
+    case "unknown":
+      return UNKNOWN;
+    case "never":
+      return NEVER;
+    case "null":
+      return NULL;
+    case "undefined":
+      return UNDEFINED;
+    case "literal":
+      return tsUnion(shape.values.map(tsLiteral));
+    case "reference":
+      return ts.factory.createTypeReferenceNode(
+        shape.to.name ?? fail(`Declaration ${shape.to.id} has no name`),
+      );
+    case "imported":
+      return ts.factory.createTypeReferenceNode(nameOf(shape));
+    default:
+      return undefined;
+  }
+}
+
+/** The members of a type literal, or of an intersection of them. */
+function membersOf(type: ts.TypeNode): ts.TypeElement[] {
+  if (ts.isTypeLiteralNode(type)) return [...type.members];
+  if (ts.isIntersectionTypeNode(type)) return type.types.flatMap(membersOf);
+  return fail("An object shape did not become a type literal");
+}
+
+function fail(message: string): never {
+  throw new Error(message);
+}

@@ -1,0 +1,136 @@
+/**
+ * A shape under conditions: the base intersected with a union of what each alternative adds.
+ *
+ *     { a?: string; b?: string } & ({ a: unknown; b?: never } | { a?: never; b: unknown })
+ *
+ * @module
+ */
+import { canonical, type Json, sortedEntries } from "../json.ts";
+import { type Alternative, type Constraint, isAlways } from "./constraint.ts";
+import {
+  type Field,
+  intersection,
+  neverShape,
+  type ObjectShape,
+  type Shape,
+  union,
+  unknownShape,
+} from "./shape.ts";
+
+/** The values of `base` that meet one of the alternatives, as far as a type can say. */
+export function constrain(base: Shape, constraint: Constraint): Shape {
+  if (isAlways(constraint)) return base;
+  if (constraint.length === 0) return neverShape;
+  switch (base.type) {
+    case "union":
+      // Conditions on keys and items say nothing about null, a number or a text.
+      return union(base.anyOf.map((one) => constrain(one, constraint)));
+    case "string":
+    case "number":
+    case "boolean":
+    case "null":
+    case "literal":
+      return union(constraint.map((alternative) => constrainScalar(base, alternative)));
+    case "array":
+      return union(constraint.map((alternative) => constrainArray(base, alternative)));
+    case "object":
+    case "reference":
+    case "intersection":
+      return constrainObject(base, constraint);
+    default:
+      return base;
+  }
+}
+
+function constrainScalar(base: Shape, { values, except, types }: Alternative): Shape {
+  if (types !== undefined && !scalarTypes(base).some((type) => types.has(type))) return neverShape;
+  if (base.type === "literal") {
+    const left = base.values.filter((value) => {
+      const key = canonical(value);
+      return values?.has(key) !== false && except?.has(key) !== true;
+    });
+    return left.length === 0 ? neverShape : { type: "literal", values: left };
+  }
+  if (values === undefined) return base;
+  const left = [...values.values()].filter((value) => scalarTypes(base).includes(typeName(value)));
+  return left.length === 0 ? neverShape : { type: "literal", values: left };
+}
+
+function scalarTypes(shape: Shape): string[] {
+  return shape.type === "literal" ? shape.values.map(typeName) : [shape.type];
+}
+
+function typeName(value: Json): string {
+  return value === null ? "null" : typeof value;
+}
+
+function constrainArray(base: Shape & { type: "array" }, { types, items }: Alternative): Shape {
+  if (types !== undefined && !types.has("array")) return neverShape;
+  return items === undefined ? base : { type: "array", items: constrain(base.items, items) };
+}
+
+function constrainObject(base: Shape, constraint: Constraint): Shape {
+  const object = objectOf(base);
+  if (object === undefined) return base;
+  const parts: Shape[] = [];
+  for (const alternative of constraint) {
+    const part = alternativeShape(object, alternative);
+    if (part === "any") return base;
+    if (part !== "none") parts.push(part);
+  }
+  return intersection([base, union(parts)]);
+}
+
+/** What the alternative adds to the object: a small object, nothing at all, or that no object meets it. */
+function alternativeShape(object: ObjectShape, alternative: Alternative): ObjectShape | "any" | "none" {
+  if (alternative.types?.has("object") === false) return "none";
+  const added: { [key: string]: Field } = Object.create(null);
+  const fieldOf = (key: string) => object.fields.find((field) => field.key === key);
+  const isOpen = object.additionalProperties !== undefined;
+  for (const key of alternative.required) {
+    const field = fieldOf(key);
+    if (field === undefined && !isOpen) return "none";
+    if (field?.required || field?.defaulted) continue;
+    added[key] = { key, shape: unknownShape, required: true, doc: "" };
+  }
+  for (const key of alternative.forbidden) {
+    const field = fieldOf(key);
+    if (field === undefined && !isOpen) continue;
+    if (field?.required || field?.defaulted) return "none";
+    added[key] = { key, shape: neverShape, required: false, doc: "" };
+  }
+  for (const [key, condition] of alternative.fields) {
+    const base = fieldOf(key);
+    const shape = base?.shape ?? object.additionalProperties;
+    if (shape === undefined) continue;
+    const constrained = constrain(shape, condition);
+    if (constrained === shape) continue;
+    const required = added[key]?.required === true || base?.required === true;
+    if (constrained.type === "never" && (required || base?.defaulted)) return "none";
+    added[key] = { key, shape: constrained, required, doc: "" };
+  }
+  const rest = alternative.rest !== undefined && object.additionalProperties !== undefined
+    ? constrain(object.additionalProperties, alternative.rest)
+    : undefined;
+  const fields = sortedEntries(added).map(([, field]) => field);
+  if (fields.length === 0 && (rest === undefined || rest === object.additionalProperties)) return "any";
+  return {
+    type: "object",
+    fields,
+    ...(rest !== undefined && fields.length === 0 && { additionalProperties: rest }),
+  };
+}
+
+/** The object that a shape is at its base. */
+export function objectOf(shape: Shape): ObjectShape | undefined {
+  switch (shape.type) {
+    case "object":
+      return shape;
+    case "reference":
+      return objectOf(shape.to.shape);
+    case "intersection":
+      return shape.allOf.map(objectOf).find((one) => one !== undefined);
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * From a structural schema to shapes, by the rules of the API server (fieldValidation=Strict).
+ *
+ * Each schema gives two shapes: what a client may write, and what it reads back with defaults filled in. Where
+ * nothing below has a default they are the same shape.
+ * @module
+ */
+import { InputError } from "../errors.ts";
+import { isObject, type Json, type JsonObject, member, sortedEntries } from "../json.ts";
+import { commentOf } from "./comment.ts";
+import { constrain } from "./constrain.ts";
+import { isAlways, junctions } from "./constraint.ts";
+import {
+  booleanShape,
+  Declarations,
+  type Field,
+  nullShape,
+  numberShape,
+  type ObjectShape,
+  type Shape,
+  stringShape,
+  union,
+  unknownShape,
+} from "./shape.ts";
+
+/** A schema's two shapes. */
+export interface Views {
+  write: Shape;
+  read: Shape;
+}
+
+/** What stays the same for the whole of one schema. */
+export interface Walk {
+  declarations: Declarations;
+  /** The type of an embedded resource's `metadata`. */
+  objectMeta: Shape;
+  /** Schemas seen before: YAML anchors, and the spec that both views of a kind hold. */
+  seen: WeakMap<JsonObject, Views>;
+  /** The file, document, CustomResourceDefinition and version, for messages. */
+  place: readonly string[];
+}
+
+const intOrString = union([numberShape, stringShape]);
+
+/**
+ * The shapes of a schema.
+ *
+ * @param path where in the schema, for messages
+ * @param isOpened whether the list around it has `x-kubernetes-preserve-unknown-fields`, which opens its items
+ * @throws {InputError} when the schema has what no structural schema has (`$ref`, an unknown type)
+ */
+export function viewsOf(schema: Json, walk: Walk, path: string, isOpened = false): Views {
+  if (!isObject(schema)) {
+    if (schema === true) return same(unknownShape);
+    throw new InputError(`Cannot read the schema: it must be an object, found ${JSON.stringify(schema)}`, [
+      ...walk.place,
+      path,
+    ]);
+  }
+  const before = isOpened ? undefined : walk.seen.get(schema);
+  if (before !== undefined) return before;
+  const views = freshViewsOf(schema, walk, path, isOpened);
+  if (!isOpened) walk.seen.set(schema, views);
+  return views;
+}
+
+function freshViewsOf(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
+  const ref = member(schema, "$ref");
+  if (ref !== undefined) {
+    throw new InputError(
+      `Cannot resolve $ref ${
+        JSON.stringify(ref)
+      }: the schema of a CustomResourceDefinition must hold everything itself`,
+      [...walk.place, path],
+    );
+  }
+  if (member(schema, "x-kubernetes-int-or-string") === true) {
+    return both(schema, enumOr(schema, same(intOrString)));
+  }
+  const values = enumOr(schema, undefined);
+  const views = values ?? unconstrainedViews(schema, walk, path, isOpened);
+  const condition = junctions(schema);
+  if (isAlways(condition)) return both(schema, views);
+  const write = constrain(views.write, condition);
+  const read = views.read === views.write ? write : constrain(views.read, condition);
+  return both(schema, { write: interned(write, walk), read: interned(read, walk) });
+}
+
+/** An intersection is worth a name; the object in it then needs none of its own. */
+function interned(shape: Shape, walk: Walk): Shape {
+  if (shape.type !== "intersection") return shape;
+  const allOf = shape.allOf.map((part) =>
+    part.type === "reference" && part.to.shape.type === "object" ? part.to.shape : part
+  );
+  return { type: "reference", to: walk.declarations.intern({ type: "intersection", allOf }) };
+}
+
+function same(shape: Shape): Views {
+  return { write: shape, read: shape };
+}
+
+/** Both shapes with null, where the schema is nullable. */
+function both(schema: JsonObject, views: Views): Views {
+  if (member(schema, "nullable") !== true || Array.isArray(member(schema, "enum"))) return views;
+  const write = union([views.write, nullShape]);
+  return { write, read: views.read === views.write ? write : union([views.read, nullShape]) };
+}
+
+function enumOr<Otherwise>(schema: JsonObject, otherwise: Otherwise): Views | Otherwise {
+  const values = member(schema, "enum");
+  return Array.isArray(values) && values.length > 0 ? same({ type: "literal", values }) : otherwise;
+}
+
+function unconstrainedViews(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
+  const type = member(schema, "type");
+  switch (type) {
+    case "string":
+      return same(stringShape);
+    case "integer":
+    case "number":
+      return same(numberShape);
+    case "boolean":
+      return same(booleanShape);
+    case "array":
+      return arrayViews(schema, walk, path);
+    case "object":
+      return objectViews(schema, walk, path, isOpened);
+    case undefined:
+    case "":
+      return same(unknownShape);
+    default:
+      throw new InputError(
+        `Cannot read type ${
+          JSON.stringify(type)
+        }: the API server knows array, boolean, integer, number, object and string`,
+        [
+          ...walk.place,
+          path,
+        ],
+      );
+  }
+}
+
+function arrayViews(schema: JsonObject, walk: Walk, path: string): Views {
+  const items = member(schema, "items");
+  if (items === undefined) return same({ type: "array", items: unknownShape });
+  const views = viewsOf(items, walk, `${path}.items`, preservesUnknown(schema));
+  const write: Shape = { type: "array", items: views.write };
+  return { write, read: views.read === views.write ? write : { type: "array", items: views.read } };
+}
+
+function preservesUnknown(schema: JsonObject): boolean {
+  return member(schema, "x-kubernetes-preserve-unknown-fields") === true;
+}
+
+function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
+  const properties = member(schema, "properties");
+  const requiredKeys = member(schema, "required");
+  const required = new Set(Array.isArray(requiredKeys) ? requiredKeys : []);
+  const fields = new Map<string, { write: Field; read: Field }>();
+  let differs = false;
+  const add = (key: string, views: Views, doc: string, isDefaulted: boolean) => {
+    const isRequired = required.has(key);
+    const write: Field = {
+      key,
+      shape: views.write,
+      required: isRequired && !isDefaulted,
+      doc,
+      defaulted: isDefaulted,
+    };
+    const read: Field = { key, shape: views.read, required: isRequired || isDefaulted, doc };
+    if (isDefaulted || views.read !== views.write) differs = true;
+    fields.set(key, { write, read });
+  };
+  for (const [key, property] of isObject(properties) ? sortedEntries(properties) : []) {
+    const views = viewsOf(property, walk, `${path}.properties[${JSON.stringify(key)}]`);
+    const fallback = isObject(property) ? member(property, "default") : undefined;
+    add(
+      key,
+      views,
+      isObject(property) ? commentOf(property) : "",
+      fallback !== undefined && fallback !== null,
+    );
+  }
+  if (member(schema, "x-kubernetes-embedded-resource") === true) addEmbedded();
+  const rest = restViews(schema, walk, path, isOpened || preservesUnknown(schema));
+  if (rest !== undefined && rest.read !== rest.write) differs = true;
+  if (rest !== undefined) {
+    for (const key of required) {
+      if (typeof key !== "string" || fields.has(key)) continue;
+      add(key, rest, "", false);
+    }
+  }
+  const all = [...fields.values()];
+  const write = declared({ type: "object", fields: all.map((field) => field.write) }, rest?.write, walk);
+  if (!differs) return same(write);
+  return {
+    write,
+    read: declared({ type: "object", fields: all.map((field) => field.read) }, rest?.read, walk),
+  };
+
+  /** apiVersion and kind are required in an embedded resource, whatever its schema lists. */
+  function addEmbedded(): void {
+    for (const key of ["apiVersion", "kind"]) {
+      required.add(key);
+      const before = fields.get(key);
+      add(
+        key,
+        { write: before?.write.shape ?? stringShape, read: before?.read.shape ?? stringShape },
+        before?.write.doc ?? "",
+        false,
+      );
+    }
+    add("metadata", same(walk.objectMeta), fields.get("metadata")?.write.doc ?? "", false);
+  }
+}
+
+/** What may stand under keys that are not listed; `undefined` when nothing may. */
+function restViews(schema: JsonObject, walk: Walk, path: string, isOpen: boolean): Views | undefined {
+  const additional = member(schema, "additionalProperties");
+  if (isObject(additional)) return viewsOf(additional, walk, `${path}.additionalProperties`);
+  return additional === true || isOpen ? same(unknownShape) : undefined;
+}
+
+/** Objects with keys of their own become declarations; maps and empty objects stay where they are. */
+function declared(object: ObjectShape, rest: Shape | undefined, walk: Walk): Shape {
+  if (rest !== undefined) {
+    // TypeScript wants each listed key to fit the index signature as well.
+    const fits = rest.type === "unknown" || object.fields.length === 0;
+    object.additionalProperties = fits
+      ? rest
+      : union([rest, ...object.fields.map((field) => field.shape), { type: "undefined" }]);
+  }
+  return object.fields.length === 0 ? object : { type: "reference", to: walk.declarations.intern(object) };
+}
