@@ -54,23 +54,24 @@ export class Intents {
    * @param desired with apiVersion, kind and metadata; its owner reference to `owner`, if any, is the caller's
    * @throws {ApiError} when the API server refuses
    */
-  async apply<Read extends KubernetesObject, Write extends KubernetesObject>(
+  async apply<Read extends KubernetesObject, Write>(
     resource: Resource<Read, Write>,
     desired: Write,
     owner: KubernetesObject,
   ): Promise<Outcome<Read>> {
     const { client, live, annotation } = this.#options;
-    const { name, namespace } = desired.metadata ?? {};
-    const key = { name: name!, namespace };
+    const { metadata } = desired as KubernetesObject;
+    const { name, namespace } = metadata ?? {};
+    const key = { name: name ?? "", namespace };
     const hash = hashOf(desired);
-    const intent: Write = {
+    const intent = {
       ...desired,
       metadata: {
-        ...desired.metadata,
-        annotations: { ...desired.metadata?.annotations, [annotation]: hash },
+        ...metadata,
+        annotations: { ...metadata?.annotations, [annotation]: hash },
       },
     };
-    const id = `${resource.group}/${resource.plural}/${keyOf(desired)}`;
+    const id = `${resource.group}/${resource.plural}/${keyOf(key)}`;
     const found = await client.get(resource, key) ?? await live.get(resource, key);
     if (found && !this.#isOurs(found, owner)) {
       this.#answers.delete(id);

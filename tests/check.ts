@@ -10,7 +10,18 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const sources = ["operator.ts", "runtime", "embedded", "codegen", "postgres", "types", "tests", "examples", "deploy", "bench"];
+const sources = [
+  "operator.ts",
+  "runtime",
+  "embedded",
+  "codegen",
+  "postgres",
+  "types",
+  "tests",
+  "examples",
+  "deploy",
+  "bench",
+];
 
 /** What is checked, and the command that does. */
 const checks: [what: string, command: string, ...args: string[]][] = [
@@ -19,13 +30,15 @@ const checks: [what: string, command: string, ...args: string[]][] = [
   ["lint, type-aware (oxlint)", "oxlint", "--type-aware", "--quiet"],
   ["types (tsc)", "tsc", "--project", "."],
   ["types (deno check)", "deno", "check", "--quiet", ...sources],
-  ["generated files are up to date (codegen --check)", "node", "codegen/main.ts", "--config", "codegen.yaml", "--check"],
+  ["generated files are up to date (codegen --check)", "npm", "run", "--silent", "codegen", "--", "--check"],
 ];
 
 /** Runs a tool of node_modules/.bin and resolves to its exit code and output. */
 function run(command: string, args: string[]): Promise<{ code: number; output: string }> {
   return new Promise((settle) => {
-    const path = [resolve(root, "node_modules/.bin"), process.env.PATH].join(process.platform === "win32" ? ";" : ":");
+    const path = [resolve(root, "node_modules/.bin"), process.env.PATH].join(
+      process.platform === "win32" ? ";" : ":",
+    );
     const child = spawn(command, args, { cwd: root, env: { ...process.env, PATH: path, NO_COLOR: "1" } });
     let output = "";
     child.stdout.on("data", (chunk) => output += chunk);

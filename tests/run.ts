@@ -91,7 +91,9 @@ function runtime(): string {
 try {
   process.exitCode = await main(process.argv.slice(2)) ? 0 : 1;
   const leaked = setTimeout(() => {
-    console.error("A test left a timer, socket or stream open: the process did not end by itself within 10 s");
+    console.error(
+      "A test left a timer, socket or stream open: the process did not end by itself within 10 s",
+    );
     process.exit(1);
   }, 10_000);
   leaked.unref();

@@ -42,7 +42,9 @@ export async function until<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() >= end) throw new Error(`Waited ${ms} ms for ${what}; last seen: ${last}`, { cause: last });
+    if (Date.now() >= end) {
+      throw new Error(`Waited ${ms} ms for ${what}; last seen: ${last}`, { cause: last });
+    }
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }

@@ -86,7 +86,9 @@ test("nothing imports tests/ or examples/ but themselves and the benchmarks", ()
     .filter((file) => !/^(tests|examples|bench)\//.test(file))
     .flatMap((file) => imports(file).map((name) => ({ file, name })))
     .filter(({ name }) => name.startsWith("."))
-    .filter(({ file, name }) => /^(tests|examples)\//.test(relative(root, resolve(root, dirname(file), name))));
+    .filter(({ file, name }) =>
+      /^(tests|examples)\//.test(relative(root, resolve(root, dirname(file), name)))
+    );
   assert.equal(broken, []);
 });
 

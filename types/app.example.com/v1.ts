@@ -19,6 +19,7 @@ export interface Database {
    *
    * Rule: spec.storage.size cannot shrink (!has(oldSelf.storage) || !has(oldSelf.storage.size) || (has(self.storage) && has(self.storage.size) && quantity(string(self.storage.size)).compareTo(quantity(string(oldSelf.storage.size))) >= 0))
    * Rule: spec.storage.storageClassName cannot change ((has(oldSelf.storage) && has(oldSelf.storage.storageClassName) ? oldSelf.storage.storageClassName : '') == (has(self.storage) && has(self.storage.storageClassName) ? self.storage.storageClassName : ''))
+   * Rule: spec.storage.size must be more than 0 (!has(self.storage) || !has(self.storage.size) || quantity(string(self.storage.size)).compareTo(quantity('0')) > 0)
    * Rule: spec.durability Strict needs spec.size of at least 2, each commit waits for a second member (!has(self.durability) || self.durability != 'Strict' || self.size != 1)
    */
   spec: DatabaseSpec;
@@ -38,6 +39,7 @@ export interface StoredDatabase {
    *
    * Rule: spec.storage.size cannot shrink (!has(oldSelf.storage) || !has(oldSelf.storage.size) || (has(self.storage) && has(self.storage.size) && quantity(string(self.storage.size)).compareTo(quantity(string(oldSelf.storage.size))) >= 0))
    * Rule: spec.storage.storageClassName cannot change ((has(oldSelf.storage) && has(oldSelf.storage.storageClassName) ? oldSelf.storage.storageClassName : '') == (has(self.storage) && has(self.storage.storageClassName) ? self.storage.storageClassName : ''))
+   * Rule: spec.storage.size must be more than 0 (!has(self.storage) || !has(self.storage.size) || quantity(string(self.storage.size)).compareTo(quantity('0')) > 0)
    * Rule: spec.durability Strict needs spec.size of at least 2, each commit waits for a second member (!has(self.durability) || self.durability != 'Strict' || self.size != 1)
    */
   spec: StoredDatabaseSpec;
@@ -70,7 +72,7 @@ export interface DatabaseSpec {
    *
    * Keys: at most 200
    * Rule: parameter names are lower-case letters, digits and underscores, with one dot for extensions (self.all(name, size(name) <= 63 && name.matches('^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?$')))
-   * Rule: a parameter that Patroni and the operator own cannot be set (listen_addresses, port, archive_*, ssl_*, synchronous_standby_names, wal_level, fsync ...) (!self.exists(name, name in ['listen_addresses', 'port', 'data_directory', 'config_file', 'hba_file', 'ident_file', 'external_pid_file', 'unix_socket_directories', 'archive_mode', 'archive_command', 'archive_library', 'restore_command', 'primary_conninfo', 'primary_slot_name', 'synchronous_standby_names', 'wal_level', 'hot_standby', 'cluster_name', 'recovery_target_action', 'promote_trigger_file', 'ssl', 'ssl_ca_file', 'ssl_cert_file', 'ssl_crl_file', 'ssl_crl_dir', 'ssl_key_file', 'ssl_passphrase_command', 'log_directory', 'log_filename', 'logging_collector', 'log_destination', 'fsync', 'full_page_writes', 'allow_in_place_tablespaces', 'ignore_checksum_failure']))
+   * Rule: a parameter that Patroni and the operator own cannot be set (listen_addresses, port, archive_*, ssl_*, synchronous_standby_names, wal_level, fsync ...) (!self.exists(name, name in ['allow_in_place_tablespaces', 'archive_cleanup_command', 'archive_command', 'archive_library', 'archive_mode', 'cluster_name', 'config_file', 'data_directory', 'external_pid_file', 'fsync', 'full_page_writes', 'hba_file', 'hot_standby', 'ident_file', 'ignore_checksum_failure', 'listen_addresses', 'log_destination', 'log_directory', 'log_filename', 'logging_collector', 'port', 'primary_conninfo', 'primary_slot_name', 'promote_trigger_file', 'recovery_end_command', 'recovery_min_apply_delay', 'recovery_target', 'recovery_target_action', 'recovery_target_inclusive', 'recovery_target_lsn', 'recovery_target_name', 'recovery_target_time', 'recovery_target_timeline', 'recovery_target_xid', 'restore_command', 'ssl', 'ssl_ca_file', 'ssl_cert_file', 'ssl_crl_dir', 'ssl_crl_file', 'ssl_key_file', 'ssl_passphrase_command', 'synchronous_standby_names', 'unix_socket_directories', 'wal_level']))
    *
    * Each value: Length: at most 1024
    * Each value: Pattern: ^[^\x00-\x08\x0a-\x1f\x7f]*$
@@ -166,7 +168,7 @@ export interface StoredDatabaseSpec {
    *
    * Keys: at most 200
    * Rule: parameter names are lower-case letters, digits and underscores, with one dot for extensions (self.all(name, size(name) <= 63 && name.matches('^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_]*)?$')))
-   * Rule: a parameter that Patroni and the operator own cannot be set (listen_addresses, port, archive_*, ssl_*, synchronous_standby_names, wal_level, fsync ...) (!self.exists(name, name in ['listen_addresses', 'port', 'data_directory', 'config_file', 'hba_file', 'ident_file', 'external_pid_file', 'unix_socket_directories', 'archive_mode', 'archive_command', 'archive_library', 'restore_command', 'primary_conninfo', 'primary_slot_name', 'synchronous_standby_names', 'wal_level', 'hot_standby', 'cluster_name', 'recovery_target_action', 'promote_trigger_file', 'ssl', 'ssl_ca_file', 'ssl_cert_file', 'ssl_crl_file', 'ssl_crl_dir', 'ssl_key_file', 'ssl_passphrase_command', 'log_directory', 'log_filename', 'logging_collector', 'log_destination', 'fsync', 'full_page_writes', 'allow_in_place_tablespaces', 'ignore_checksum_failure']))
+   * Rule: a parameter that Patroni and the operator own cannot be set (listen_addresses, port, archive_*, ssl_*, synchronous_standby_names, wal_level, fsync ...) (!self.exists(name, name in ['allow_in_place_tablespaces', 'archive_cleanup_command', 'archive_command', 'archive_library', 'archive_mode', 'cluster_name', 'config_file', 'data_directory', 'external_pid_file', 'fsync', 'full_page_writes', 'hba_file', 'hot_standby', 'ident_file', 'ignore_checksum_failure', 'listen_addresses', 'log_destination', 'log_directory', 'log_filename', 'logging_collector', 'port', 'primary_conninfo', 'primary_slot_name', 'promote_trigger_file', 'recovery_end_command', 'recovery_min_apply_delay', 'recovery_target', 'recovery_target_action', 'recovery_target_inclusive', 'recovery_target_lsn', 'recovery_target_name', 'recovery_target_time', 'recovery_target_timeline', 'recovery_target_xid', 'restore_command', 'ssl', 'ssl_ca_file', 'ssl_cert_file', 'ssl_crl_dir', 'ssl_crl_file', 'ssl_key_file', 'ssl_passphrase_command', 'synchronous_standby_names', 'unix_socket_directories', 'wal_level']))
    *
    * Each value: Length: at most 1024
    * Each value: Pattern: ^[^\x00-\x08\x0a-\x1f\x7f]*$
@@ -356,17 +358,17 @@ export interface DatabaseStatusMembers {
 
 export interface DatabaseStatusOperations {
   /**
-   * Last value of the annotation app.example.com/restart that all members run with.
-   *
-   * Length: at most 253
-   */
-  restart?: string;
-  /**
-   * Last value of the annotation app.example.com/switchover that was carried out or refused.
+   * Last value of the annotation app.example.com/switchover that was taken up or refused.
    *
    * Length: at most 253
    */
   switchover?: string;
+  /**
+   * Member that was chosen for that request, until it leads.
+   *
+   * Length: at most 63
+   */
+  switchoverTo?: string;
 }
 
 /** The address of Database objects, and the types of what is read and written there. */
