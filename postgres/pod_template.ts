@@ -25,6 +25,9 @@ export const postgresUser = { uid: 100, gid: 102 } as const;
 /** Seconds for the last checkpoint, the last WAL to a standby and to the archive; then the kubelet kills. */
 export const terminationGracePeriodSeconds = 300;
 
+/** Seconds for a member that no longer answers Patroni's probes: what is frozen will not write a checkpoint. */
+const hungGracePeriodSeconds = 15;
+
 /** Asked for a member of a Database that says nothing about resources: runs on anything, and is not best effort. */
 const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
 
@@ -125,8 +128,18 @@ function postgresContainer(database: Database, image: string) {
     securityContext: containerSecurity,
     terminationMessagePolicy: "FallbackToLogsOnError",
     // Patroni answers /liveness while it clones or recovers: a long clone or recovery is never killed.
-    startupProbe: { ...probe("/liveness"), periodSeconds: 1, failureThreshold: 300 },
-    livenessProbe: { ...probe("/liveness"), ...probeTiming },
+    startupProbe: {
+      ...probe("/liveness"),
+      periodSeconds: 1,
+      failureThreshold: 300,
+      terminationGracePeriodSeconds: hungGracePeriodSeconds,
+    },
+    // A member that fails it hangs: waiting for it to end in order would take the pod's whole grace period.
+    livenessProbe: {
+      ...probe("/liveness"),
+      ...probeTiming,
+      terminationGracePeriodSeconds: hungGracePeriodSeconds,
+    },
     readinessProbe: { ...probe("/readiness"), periodSeconds: 2, failureThreshold: 3 },
     // The server serves on while this checkpoint is written, so that the one at shutdown is short.
     lifecycle: {

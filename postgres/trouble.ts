@@ -48,14 +48,16 @@ const wordsLengthMax = 300;
 
 /** Why the pod cannot run, or `undefined` when it runs or is on its way. */
 export function podTrouble(pod: TroubledPodView): Trouble | undefined {
-  const { conditions = [], initContainerStatuses = [], containerStatuses = [], phase, reason } = pod.status ?? {};
+  const { conditions = [], initContainerStatuses = [], containerStatuses = [], phase, reason } = pod.status ??
+    {};
   const unscheduled = conditions.find(({ type, status }) => type === "PodScheduled" && status === "False");
   if (unscheduled?.reason === "Unschedulable") {
     return { reason: "Unschedulable", message: unscheduled.message ?? "No node fits" };
   }
   for (const container of [...initContainerStatuses, ...containerStatuses]) {
     const { waiting, terminated } = container.state ?? {};
-    const ended = terminated ?? (waiting?.reason === "CrashLoopBackOff" ? container.lastState?.terminated : undefined);
+    const ended = terminated ??
+      (waiting?.reason === "CrashLoopBackOff" ? container.lastState?.terminated : undefined);
     if (waiting?.reason && !passing.has(waiting.reason)) {
       const word = alternating[waiting.reason] ?? waiting.reason;
       const what = word === "ImagePullBackOff" || word === "InvalidImageName"
@@ -64,14 +66,21 @@ export function podTrouble(pod: TroubledPodView): Trouble | undefined {
       return { reason: word, message: `container ${container.name}: ${what}` };
     }
     if (ended?.exitCode) {
-      return { reason: "CrashLoopBackOff", message: `container ${container.name}: ${lastWords(ended) ?? `exit code ${ended.exitCode}`}` };
+      return {
+        reason: "CrashLoopBackOff",
+        message: `container ${container.name}: ${lastWords(ended) ?? `exit code ${ended.exitCode}`}`,
+      };
     }
   }
-  return phase === "Failed" ? { reason: reason ?? "Failed", message: `the pod failed${reason ? `: ${reason}` : ""}` } : undefined;
+  return phase === "Failed"
+    ? { reason: reason ?? "Failed", message: `the pod failed${reason ? `: ${reason}` : ""}` }
+    : undefined;
 }
 
 /** What a container said last: its termination message, cut short and in one line. */
-function lastWords(ended: { readonly message?: string; readonly reason?: string; readonly exitCode?: number } | undefined) {
+function lastWords(
+  ended: { readonly message?: string; readonly reason?: string; readonly exitCode?: number } | undefined,
+) {
   const words = ended?.message?.trim().replace(/\s+/g, " ").slice(-wordsLengthMax);
   return words || undefined;
 }
