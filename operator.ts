@@ -16,6 +16,7 @@ import {
   anyOf,
   changed,
   Client,
+  type Condition,
   ConfigurationError,
   connect,
   type Context,
@@ -47,7 +48,7 @@ import {
   withoutFinalizer,
 } from "./runtime/mod.ts";
 import { databases, type DatabaseStatus, type StoredDatabase } from "./types/app.example.com/v1.ts";
-import { type StatefulSet, statefulSets, type StoredStatefulSet } from "./types/apps/v1.ts";
+import { type StatefulSet, statefulSets } from "./types/apps/v1.ts";
 import {
   type ConfigMap,
   configMaps,
@@ -57,14 +58,15 @@ import {
   secrets,
   serviceAccounts,
   services,
-  type StoredConfigMap,
-  type StoredPersistentVolumeClaim,
-  type StoredPod,
 } from "./types/core/v1.ts";
 import { podDisruptionBudgets } from "./types/policy/v1.ts";
 import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
+  annotation,
+  conditionsOf,
+  configMapFacts,
   credentialKeys,
+  decide,
   defaultImageTemplate,
   deletionPolicyOf,
   desiredCredentials,
@@ -78,60 +80,41 @@ import {
   desiredServiceAccount,
   desiredStatefulSet,
   desiredSwitchover,
-  durabilityOf,
   dynamicConfig,
+  effectiveDatabase,
+  expectedReasons,
+  factsOf,
   fieldManager,
   finalizer,
   group,
+  isOfDatabase,
   label,
-  type Member,
+  markOf,
   memberSelector,
   namesOf,
   nextDynamicConfig,
   observe,
-  type Observed,
   ordinalOf,
-  parameterProblems,
   parseQuantity,
-  parseVersion,
   type Passwords,
-  podTrouble,
+  podFacts,
+  type Problem,
+  selectorText,
+  type Sight,
+  situationOf,
   sizeOf,
+  stateProblem,
+  type Step,
   storageOf,
+  successor,
+  wait,
 } from "./postgres/mod.ts";
 
 /** Version of the operator, in its requests' user agent. */
 export const version = "0.1.0";
 
-/** Annotations that a person or this operator puts on objects. */
-export const annotation = {
-  /** On a Database: `<pod>@<id>` or `any@<id>` asks once for a switchover to that member. */
-  switchover: `${group}/switchover`,
-  /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
-  restart: `${group}/restart`,
-  /** On a Database: "true" stops everything but the status. */
-  paused: `${group}/paused`,
-  /** On the pod template: the spec.version that it runs. */
-  version: `${group}/version`,
-  /** On a volume claim: PostgreSQL's system identifier of the data on it, so that it is never taken for empty. */
-  systemIdentifier: `${group}/system-identifier`,
-  /** On owned objects: hash of what was applied. */
-  intent: `${group}/intent`,
-} as const;
-
 // ---------------------------------------------------------------------------------------------------------------
 // Look: everything once, from the cache or from the API server.
-
-/** What one pass has read. */
-interface Sight {
-  readonly database: StoredDatabase;
-  readonly statefulSet: StoredStatefulSet | undefined;
-  readonly pods: readonly StoredPod[];
-  readonly claims: readonly StoredPersistentVolumeClaim[];
-  readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
-  /** Patroni's state, as pods and ConfigMaps report it. */
-  readonly patroni: Observed;
-}
 
 async function look(client: ResourceClient, database: StoredDatabase, nowMs: number): Promise<Sight> {
   const { name, namespace } = database.metadata;
@@ -161,355 +144,7 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
 }
 
 // ---------------------------------------------------------------------------------------------------------------
-// Decide: from what was seen to at most one step, as a pure function.
-
-/** A member with what decisions need beyond Patroni's report. */
-export interface MemberSeen
-  extends Pick<Member, "name" | "ordinal" | "role" | "ready" | "terminating" | "streaming"> {
-  /** Made from the newest template. */
-  readonly upToDate: boolean;
-  /** A parameter waits for a restart. */
-  readonly pendingRestart: boolean;
-  /** The kubelet's or scheduler's reason why its containers cannot run. */
-  readonly trouble?: string;
-  readonly startedMs?: number;
-}
-
-/** All that a decision depends on. */
-export interface Situation {
-  /** Members asked for; 0 also while the Database is deleted. */
-  readonly wanted: number;
-  /** The Database is being deleted: availability no longer counts, the data still does. */
-  readonly deleting: boolean;
-  /** Pods that the StatefulSet is told to run; undefined: there is no StatefulSet. */
-  readonly replicas: number | undefined;
-  /** The StatefulSet controller has seen the newest template and size. */
-  readonly settled: boolean;
-  /** There is data: it was initialized once. */
-  readonly initialized: boolean;
-  readonly members: readonly MemberSeen[];
-  /** The member that holds the fresh leader lock and reports itself as primary. */
-  readonly primary: string | undefined;
-  /** The member that led last, also when none runs. */
-  readonly lastPrimary: string | undefined;
-  /** Commits wait for a standby. */
-  readonly durable: boolean;
-  /** Members that have every acknowledged commit. */
-  readonly synchronous: readonly string[];
-  /** Patroni has been asked for a switchover and has not answered yet. */
-  readonly switchoverPending: boolean;
-  /** Patroni's automation is off (`patronictl pause`). */
-  readonly patroniPaused: boolean;
-  /** The member that a person asked to become the primary. */
-  readonly switchoverTo: string | undefined;
-  readonly nowMs: number;
-}
-
-/** What to do now, with its reason in a word for machines and a sentence for people. */
-export type Step =
-  & { readonly reason: string; readonly message: string }
-  & (
-    | { readonly kind: "done" }
-    | { readonly kind: "wait" }
-    | { readonly kind: "scale"; readonly replicas: number }
-    | { readonly kind: "restart"; readonly pod: string }
-    | { readonly kind: "switchover"; readonly from: string; readonly to: string }
-  );
-
-/** Longest wait for the first member of a sleeping Database to lead before the others, which may be ahead, are started too. */
-const wakeAloneMs = 60_000;
-
-/** The one step that comes next. Each rule either has one or leaves it to the next rule. */
-export function decide(seen: Situation): Step {
-  return create(seen) ?? repair(seen) ?? settle(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ??
-    roll(seen) ??
-    handOver(seen) ?? done(seen);
-}
-
-/** Without a StatefulSet: one with all members where there is no data; where there is, first the one that led last. */
-function create(seen: Situation): Step | undefined {
-  if (seen.replicas !== undefined || seen.deleting) return undefined;
-  return {
-    kind: "scale",
-    replicas: firstReplicas(seen),
-    reason: "Creating",
-    message: "Creating the members",
-  };
-}
-
-/** Data must be led by the member that has all of it: it starts before the others can elect one. */
-function firstReplicas({ initialized, lastPrimary, wanted }: Situation): number {
-  if (!initialized) return wanted;
-  const last = lastPrimary === undefined ? 0 : Number(/\d+$/.exec(lastPrimary)?.[0] ?? 0);
-  return Math.min(wanted, last + 1);
-}
-
-/** A broken pod of an old template never heals by itself, and it is down already. */
-function repair({ members, deleting, primary }: Situation): Step | undefined {
-  const broken = members.find((member) =>
-    member.trouble !== undefined && !member.upToDate && !member.terminating && member.name !== primary &&
-    !member.ready
-  );
-  if (!broken || deleting) return undefined;
-  const message =
-    `Replacing ${broken.name}, which cannot run (${broken.trouble}), by a pod of the new template`;
-  return { kind: "restart", pod: broken.name, reason: "RollingOut", message };
-}
-
-/** What is under way ends before anything else begins. */
-function settle(seen: Situation): Step | undefined {
-  if (seen.deleting) return undefined;
-  if (!seen.settled) {
-    return wait("Progressing", "The StatefulSet controller has not seen the newest template yet");
-  }
-  if (seen.patroniPaused) return wait("Paused", "Patroni is paused: no member is restarted or switched over");
-  if (seen.switchoverPending) return wait("SwitchingOver", "Patroni has been asked for a switchover");
-  return undefined;
-}
-
-function grow(seen: Situation): Step | undefined {
-  const { replicas = 0, wanted, members } = seen;
-  if (replicas >= wanted) return undefined;
-  const message = `Starting ${wanted - replicas} more of ${wanted} members`;
-  if (replicas === 0) return { kind: "scale", replicas: firstReplicas(seen), reason: "Creating", message };
-  const oldestMs = Math.min(...members.map((member) => member.startedMs ?? seen.nowMs));
-  if (seen.initialized && !seen.primary && seen.nowMs - oldestMs < wakeAloneMs) {
-    return wait(
-      "Creating",
-      `Starting with ${replicas} of ${wanted} members: waiting for a primary among them`,
-    );
-  }
-  return { kind: "scale", replicas: wanted, reason: "ScalingUp", message };
-}
-
-/** The highest ordinals go, one at a time; the primary never with them, and nobody while one that stays is not well. */
-function shrink(seen: Situation): Step | undefined {
-  const { replicas = 0, wanted, members, primary, deleting } = seen;
-  if (replicas <= wanted) return leaving(seen);
-  if (deleting) {
-    const keep = primary === undefined ? 0 : Number(/\d+$/.exec(primary)![0]) + 1;
-    const next = replicas > keep && members.length > 0 ? keep : 0;
-    return {
-      kind: "scale",
-      replicas: next,
-      reason: "Deleting",
-      message: "Stopping the members, replicas first",
-    };
-  }
-  const keep = Math.max(1, wanted);
-  if (replicas === 1) {
-    return {
-      kind: "scale",
-      replicas: 0,
-      reason: "ScalingDown",
-      message: "Stopping the last member: the data stays",
-    };
-  }
-  const unwell = members.filter((member) => member.ordinal < keep && !isServing(member)).map((member) =>
-    member.name
-  );
-  const missing = members.filter((member) => member.ordinal < keep).length < keep;
-  if (unwell.length > 0 || missing || !primary) {
-    const who = unwell.length > 0
-      ? `${unwell.join(", ")} of those that stay is not serving`
-      : "a primary is missing";
-    return wait("Degraded", `Not scaling down from ${replicas} to ${wanted} while ${who}`);
-  }
-  const going = leaving(seen);
-  if (going) return going;
-  if (Number(/\d+$/.exec(primary)![0]) >= keep) {
-    const to = successor(seen, (member) => member.ordinal < keep);
-    if (!to) return wait("ScalingDown", `${primary} leads and none of those that stay can take over yet`);
-    return switchover(primary, to, "ScalingDown", `Switching over to ${to}: ${primary} is to be scaled away`);
-  }
-  const message = `Removing ${
-    memberName(members, replicas - 1)
-  }: ${wanted} of ${replicas} members are wanted`;
-  return { kind: "scale", replicas: replicas - 1, reason: "ScalingDown", message };
-}
-
-/** Members beyond the StatefulSet's size are on their way out. */
-function leaving({ members, replicas = 0, deleting, wanted }: Situation): Step | undefined {
-  const going = members.filter((member) => member.ordinal >= replicas).map((member) => member.name);
-  if (going.length === 0) return undefined;
-  const reason = deleting ? "Deleting" : "ScalingDown";
-  return wait(reason, `${going.join(", ")} ${wanted === 0 ? "stops" : "is being removed"}`);
-}
-
-/** Nothing is restarted while a member is missing or not serving: that would make two. */
-function heal({ members, replicas = 0, primary, initialized }: Situation): Step | undefined {
-  if (replicas === 0) return undefined;
-  const unwell = members.filter((member) => !isServing(member));
-  if (unwell.length === 0 && members.length >= replicas && primary) return undefined;
-  const troubled = unwell.find((member) => member.trouble);
-  if (troubled) return wait(troubled.trouble!, `${troubled.name} cannot run: ${troubled.trouble}`);
-  if (!primary) {
-    return wait(
-      "Degraded",
-      initialized ? "No member is the primary" : "The first member is being initialized",
-    );
-  }
-  const who = unwell.length > 0
-    ? unwell.map((member) => member.name).join(", ")
-    : `${replicas - members.length} more`;
-  return wait("Degraded", `Waiting for ${who} to serve`);
-}
-
-/** Stale members restart one at a time: replicas, the synchronous last among them, then, after a switchover, the primary. */
-function roll(seen: Situation): Step | undefined {
-  const { members, primary, synchronous } = seen;
-  const stale = members.filter((member) => !member.upToDate || member.pendingRestart);
-  if (stale.length === 0 || !primary) return undefined;
-  const because = (member: MemberSeen) => member.upToDate ? "a parameter needs it" : "its template changed";
-  const rank = (member: MemberSeen) => (synchronous.includes(member.name) ? 100 : 0) - member.ordinal;
-  const [replica] = stale.filter((member) => member.name !== primary).toSorted((a, b) => rank(a) - rank(b));
-  if (replica) {
-    const message = `Restarting replica ${replica.name}: ${because(replica)}`;
-    return { kind: "restart", pod: replica.name, reason: "RollingOut", message };
-  }
-  const last = stale[0]!;
-  if (members.length === 1) {
-    return {
-      kind: "restart",
-      pod: last.name,
-      reason: "RollingOut",
-      message: `Restarting ${last.name}: ${because(last)}`,
-    };
-  }
-  const to = successor(seen, (member) => member.upToDate && !member.pendingRestart);
-  if (!to) return wait("RollingOut", `${last.name} is to restart and none of the others can take over yet`);
-  return switchover(
-    last.name,
-    to,
-    "RollingOut",
-    `Switching over to ${to} before ${last.name} restarts: ${because(last)}`,
-  );
-}
-
-/** What a person asked for. */
-function handOver(seen: Situation): Step | undefined {
-  const { switchoverTo: to, primary } = seen;
-  if (!to || !primary || to === primary) return undefined;
-  if (successor(seen, (member) => member.name === to) === undefined) {
-    return wait("SwitchingOver", `${to} was asked to lead and cannot take over yet`);
-  }
-  return switchover(primary, to, "SwitchingOver", `Switching over from ${primary} to ${to} as asked`);
-}
-
-/** Nothing to do; in the modes that promise it, only once a standby has every commit. */
-function done({ durable, members, primary, synchronous, wanted }: Situation): Step {
-  if (wanted === 0) {
-    return { kind: "done", reason: "Hibernated", message: "All members are stopped, the data is kept" };
-  }
-  if (durable && members.length > 1 && !synchronous.some((name) => name !== primary)) {
-    return wait(
-      "Degraded",
-      "No standby is synchronous yet: the loss of the primary would not be failed over",
-    );
-  }
-  const message = members.length === 1
-    ? `${primary} serves`
-    : `${primary} accepts writes, ${members.length - 1} ${
-      members.length === 2 ? "replica streams" : "replicas stream"
-    }`;
-  return { kind: "done", reason: "Ready", message };
-}
-
-/** The best member to lead next among those that `fits` lets through: synchronous where commits wait for one. */
-function successor(seen: Situation, fits: (member: MemberSeen) => boolean): string | undefined {
-  const { members, primary, durable, synchronous } = seen;
-  return members.find((member) =>
-    member.name !== primary && isServing(member) && fits(member) &&
-    (!durable || synchronous.includes(member.name))
-  )?.name;
-}
-
-function isServing(member: MemberSeen): boolean {
-  return member.ready && !member.terminating && (member.role === "primary" || member.streaming);
-}
-
-function wait(reason: string, message: string): Step {
-  return { kind: "wait", reason, message };
-}
-
-function switchover(from: string, to: string, reason: string, message: string): Step {
-  return { kind: "switchover", from, to, reason, message };
-}
-
-function memberName(members: readonly MemberSeen[], ordinal: number): string {
-  return members.find((member) => member.ordinal === ordinal)?.name ?? `member ${ordinal}`;
-}
-
-/** What was seen, as a decision needs it. */
-function situationOf(sight: Sight, nowMs: number): Situation {
-  const { database, statefulSet, patroni, configMaps } = sight;
-  const { name } = database.metadata;
-  const deleting = database.metadata.deletionTimestamp !== undefined;
-  const failover = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
-  const updated = statefulSet?.status?.updateRevision;
-  return {
-    wanted: deleting ? 0 : sizeOf(database),
-    deleting,
-    replicas: statefulSet ? statefulSet.spec?.replicas ?? 1 : undefined,
-    settled: statefulSet?.status?.observedGeneration === statefulSet?.metadata?.generation,
-    initialized: patroni.config?.systemIdentifier !== undefined,
-    members: patroni.members.map((member): MemberSeen => {
-      const pod = sight.pods.find((pod) => pod.metadata?.name === member.name);
-      return {
-        ...member,
-        upToDate: updated !== undefined && member.revision === updated,
-        pendingRestart: member.pendingRestart && (patroni.members.length === 1 || !lowersForStandbys(member)),
-        trouble: pod && podTrouble(pod)?.reason,
-        startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
-      };
-    }),
-    primary: patroni.primary,
-    lastPrimary: patroni.sync?.leader,
-    durable: durabilityOf(database) !== "Async",
-    synchronous: patroni.sync?.standbys ?? [],
-    switchoverPending: failover.leader !== undefined || failover.member !== undefined,
-    patroniPaused: isPaused(patroni.config?.text),
-    switchoverTo: database.status?.operations?.switchoverTo,
-    nowMs,
-  };
-}
-
-/**
- * True when the restart would lower a parameter that a standby must have at least as high as its primary: a standby
- * keeps the old value until the primary has restarted in place, which the deletion of a pod cannot do.
- * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
- */
-function lowersForStandbys({ pendingParameters }: Member): boolean {
-  const sensitive = [
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-  ];
-  return pendingParameters.some(({ name, from, to }) =>
-    sensitive.includes(name) && Number(to) < Number(from)
-  );
-}
-
-function isPaused(config: string | undefined): boolean {
-  try {
-    return (JSON.parse(config ?? "{}") as { pause?: boolean } | null)?.pause === true;
-  } catch {
-    return true; // unreadable: nobody knows, so nothing disruptive
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------------------
 // Reconcile: look, write what disturbs nobody, take one step, report.
-
-/** Something that a person has to mend. */
-interface Problem {
-  readonly reason: string;
-  readonly message: string;
-  /** Nothing more is done until it is mended; else the rest goes on. */
-  readonly stops: boolean;
-}
 
 /** What the operator's installation says. */
 export interface Settings {
@@ -866,7 +501,15 @@ export class DatabaseReconciler {
   ): Promise<void> {
     const { database } = sight;
     const before = database.status;
-    const status = statusOf(sight, step, problems, operations, now());
+    const claims = conditionsOf(sight, step, problems, now());
+    const kept = before?.conditions?.filter(({ type }) => claims.some((claim) => claim.type === type));
+    const conditions = claims.reduce<Condition[]>(
+      (conditions, claim) =>
+        setCondition(conditions, { ...claim, observedGeneration: database.metadata.generation }, now()),
+      kept ?? [],
+    );
+    const requests = operations?.switchover || operations?.switchoverTo ? operations : undefined;
+    const status = withoutUndefined({ ...factsOf(sight, now()), conditions, operations: requests });
     if (deepEqual(status, before)) return;
     const { name, namespace } = database.metadata;
     try {
@@ -875,84 +518,19 @@ export class DatabaseReconciler {
       if (isConflict(error)) return; // deleted meanwhile, or re-created: that wakes the key by itself
       throw error;
     }
-    const was = findCondition(before?.conditions, "Ready"), is = findCondition(status.conditions, "Ready")!;
+    const was = findCondition(before?.conditions, "Ready"), is = findCondition(conditions, "Ready")!;
     if (was?.status === is.status && was.reason === is.reason) return;
-    const type = is.status === "True" || expected.has(is.reason) ? "Normal" : "Warning";
+    const type = is.status === "True" || expectedReasons.has(is.reason) ? "Normal" : "Warning";
     events.record(database, { type, reason: is.reason, note: is.message, action: "Reconcile" });
   }
 }
 
-/** Reasons of a Database that is not Ready because it is doing what was asked for. */
-const expected = new Set([
-  "Creating",
-  "ScalingUp",
-  "ScalingDown",
-  "RollingOut",
-  "SwitchingOver",
-  "Progressing",
-  "Hibernated",
-  "Deleting",
-  "Paused",
-]);
-
 /** An object to apply. */
 type Intent = [resource: Resource<KubernetesObject, unknown>, desired: KubernetesObject];
 
-/** True for what carries our labels for the Database of that name. */
-function isOfDatabase(object: KubernetesObject, name: string | undefined): boolean {
-  const labels = object.metadata?.labels ?? {};
-  return labels[label.database] === name && labels["app.kubernetes.io/managed-by"] === fieldManager;
-}
-
-/** The system identifier of the data on a claim, once a member served from it. */
-function markOf(claim: StoredPersistentVolumeClaim): string | undefined {
-  return claim.metadata?.annotations?.[annotation.systemIdentifier];
-}
-
-/**
- * The Database as it can be rendered: without parameters that cannot be set, and with the major version that its data
- * has.
- */
-function effectiveDatabase(
-  { database, statefulSet }: Sight,
-): { effective: StoredDatabase; problems: Problem[] } {
-  const problems: Problem[] = [];
-  const refused = parameterProblems(database);
-  let spec = database.spec;
-  if (refused.length > 0) {
-    const names = refused.map(({ name }) => name);
-    const parameters = Object.fromEntries(
-      Object.entries(spec.parameters ?? {}).filter(([name]) => !names.includes(name)),
-    );
-    const message = refused.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join("; ");
-    problems.push({ reason: "InvalidParameter", message, stops: false });
-    spec = { ...spec, parameters };
-  }
-  const template = statefulSet?.spec?.template;
-  const runs = template?.metadata?.annotations?.[annotation.version];
-  if (runs !== undefined && parseVersion(runs).major !== parseVersion(spec.version).major) {
-    const message =
-      `spec.version: PostgreSQL ${runs} goes on; an upgrade of its data to ${spec.version} is not supported yet`;
-    problems.push({ reason: "UpgradeUnsupported", message, stops: false });
-    spec = { ...spec, version: runs, image: template?.spec?.containers[0]?.image };
-  }
-  return { effective: { ...database, spec }, problems };
-}
-
-/** Data and Patroni's state belong together: members are never started on one without the other. */
-function stateProblem({ database, claims, patroni }: Sight): Problem | undefined {
-  const state = namesOf(database.metadata.name).config;
-  const known = patroni.config?.systemIdentifier;
-  for (const claim of claims) {
-    const mark = markOf(claim);
-    if (mark === undefined || mark === known) continue;
-    const found = known === undefined ? "is gone" : `says ${known}`;
-    const message =
-      `Claim "${claim.metadata?.name}" holds data of system ${mark}, and ConfigMap "${state}" ${found}: ` +
-      "restore the ConfigMap, or move the claims away to start empty";
-    return { reason: known === undefined ? "StateLost" : "OtherData", message, stops: true };
-  }
-  return undefined;
+/** The value as the API server stores it: absent fields are absent. */
+function withoutUndefined<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value)) as Value;
 }
 
 /** What the API server refuses for good reasons is told to people; everything else is retried and logged only. */
@@ -962,118 +540,8 @@ function describeFailure(error: unknown): Problem | undefined {
   return undefined;
 }
 
-/** The status that says what was seen. */
-function statusOf(
-  { database, statefulSet, pods: seen, patroni }: Sight,
-  step: Step,
-  problems: readonly Problem[],
-  operations: DatabaseStatus["operations"],
-  nowMs: number,
-): DatabaseStatus {
-  const names = namesOf(database.metadata.name);
-  const generation = database.metadata.generation;
-  const { members: views, wanted } = situationOf(
-    { database, statefulSet, pods: seen, patroni } as Sight,
-    nowMs,
-  );
-  const serving = views.filter(isServing);
-  const primary = serving.find((member) => member.role === "primary");
-  const versions = new Set(seen.map((pod) => pod.metadata?.annotations?.[annotation.version]));
-  const before = findCondition(database.status?.conditions, "Ready");
-  const isNew = before === undefined || before.reason === "Creating";
-  const [problem] = [...problems].sort((a, b) => Number(b.stops) - Number(a.stops));
-  const reason = problem?.reason ?? (step.reason === "Degraded" && isNew ? "Creating" : step.reason);
-  const message = problem ? problems.map((problem) => problem.message).join("; ") : step.message;
-  const isReady = problem === undefined && step.kind === "done" && step.reason === "Ready";
-
-  const set = (
-    conditions: DatabaseStatus["conditions"],
-    type: string,
-    holds: boolean,
-    reason: string,
-    message: string,
-  ) =>
-    setCondition(conditions, {
-      type,
-      status: holds ? "True" : "False",
-      reason,
-      message: message.slice(0, 4096),
-      observedGeneration: generation,
-    }, nowMs);
-  let conditions = set(database.status?.conditions, "Ready", isReady, reason, message);
-  conditions = primary
-    ? set(conditions, "Available", true, "PrimaryServes", `${primary.name} accepts writes`)
-    : set(
-      conditions,
-      "Available",
-      false,
-      wanted === 0 ? "Hibernated" : "NoPrimary",
-      wanted === 0 ? "No member runs" : "No member is the primary",
-    );
-  conditions = set(conditions, "Progressing", problem === undefined && step.kind !== "done", reason, message);
-  conditions = problem && problem.reason !== "Creating"
-    ? set(conditions, "Blocked", true, problem.reason, message)
-    : conditions.filter(({ type }) => type !== "Blocked");
-
-  const identifier = patroni.config?.systemIdentifier ?? database.status?.systemIdentifier;
-  return withoutUndefined({
-    observedGeneration: generation,
-    conditions,
-    replicas: seen.length,
-    readyReplicas: serving.length,
-    selector: selectorText(memberSelector(database.metadata.name)),
-    primary: primary?.name,
-    version: versions.size === 1 ? [...versions][0] : database.status?.version,
-    systemIdentifier: identifier,
-    timeline: patroni.timeline,
-    service: names.service,
-    secretName: names.credentials,
-    operations: operations?.switchover || operations?.switchoverTo ? operations : undefined,
-    members: views.map((member, index) => ({
-      name: member.name,
-      role: member.role,
-      state: member.trouble ??
-        (member.terminating ? "stopping" : member.streaming ? "streaming" : patroni.members[index]!.state),
-      timeline: patroni.members[index]!.timeline,
-      ready: isServing(member),
-      synchronous: patroni.sync?.standbys.includes(member.name) && member.role !== "primary",
-      pendingRestart: member.pendingRestart,
-      upToDate: member.upToDate,
-    })),
-  });
-}
-
-/** The object as the API server stores it: absent fields are absent. */
-function withoutUndefined<Value>(value: Value): Value {
-  return JSON.parse(JSON.stringify(value)) as Value;
-}
-
-function selectorText(labels: Record<string, string>): string {
-  return Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(",");
-}
-
 // ---------------------------------------------------------------------------------------------------------------
 // What wakes a Database, and main.
-
-/** The part of a pod that matters: Patroni notes its WAL position on it every few seconds, which must wake nobody. */
-function podFacts(pod: StoredPod): unknown {
-  const name = pod.metadata?.labels?.[label.database] ?? "";
-  const [member] = observe(name, { pods: [pod] }, 0).members;
-  return [
-    pod.metadata?.deletionTimestamp,
-    pod.metadata?.labels,
-    pod.status?.startTime,
-    podTrouble(pod),
-    member && { ...member, position: undefined, lagBytes: undefined },
-  ];
-}
-
-/** The part of a ConfigMap that matters: not the time and the WAL position in Patroni's leader lock. */
-function configMapFacts({ metadata, data }: StoredConfigMap): unknown {
-  const { renewTime: _, optime: __, slots: ___, retain_slots: ____, ...annotations } =
-    metadata?.annotations ?? {};
-  return [metadata?.labels, metadata?.ownerReferences, metadata?.deletionTimestamp, annotations, data];
-}
 
 /** Adds the controller of Databases to a manager. */
 export function addDatabaseController(

@@ -3,11 +3,12 @@
  *
  * Pure functions: no Kubernetes call, no clock, no randomness. Read in this order: names.ts (what things are called),
  * database.ts (what is asked for), then one file for each kind of object, patroni.ts and dynamic_config.ts (how
- * PostgreSQL is run), and observe.ts (what is there).
+ * PostgreSQL is run), observe.ts and sight.ts (what is there), decide.ts (what comes next) and status.ts (what to tell).
  * @module
  */
 export * from "./credentials.ts";
 export * from "./database.ts";
+export * from "./decide.ts";
 export * from "./disruption_budget.ts";
 export * from "./dynamic_config.ts";
 export * from "./failover.ts";
@@ -19,6 +20,8 @@ export * from "./pod_template.ts";
 export * from "./quantity.ts";
 export * from "./rbac.ts";
 export * from "./services.ts";
+export * from "./sight.ts";
 export * from "./stateful_set.ts";
+export * from "./status.ts";
 export * from "./trouble.ts";
 export * from "./versions.ts";

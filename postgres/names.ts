@@ -27,6 +27,22 @@ export const label = {
   role: `${group}/role`,
 } as const;
 
+/** Annotations that a person or this operator puts on objects. */
+export const annotation = {
+  /** On a Database: `<pod>@<id>` or `any@<id>` asks once for a switchover to that member. */
+  switchover: `${group}/switchover`,
+  /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
+  restart: `${group}/restart`,
+  /** On a Database: "true" stops everything but the status. */
+  paused: `${group}/paused`,
+  /** On the pod template: the spec.version that it runs. */
+  version: `${group}/version`,
+  /** On a volume claim: PostgreSQL's system identifier of the data on it, so that it is never taken for empty. */
+  systemIdentifier: `${group}/system-identifier`,
+  /** On owned objects: hash of what was applied. */
+  intent: `${group}/intent`,
+} as const;
+
 /** The names of everything that belongs to one Database. */
 export interface Names {
   readonly credentials: string;
@@ -134,4 +150,9 @@ export function ownedMetadata(
     labels: { ...ownedLabels(identity.name), ...labels },
     ...(ownerReferences.length > 0 ? { ownerReferences: [...ownerReferences] } : {}),
   };
+}
+
+/** Labels as the API takes them in a selector. */
+export function selectorText(labels: Record<string, string>): string {
+  return Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(",");
 }

@@ -1,0 +1,287 @@
+/**
+ * Decides: from what was seen to at most one step that might disturb somebody, as a pure function.
+ *
+ * The same situation leads to the same step, whatever woke the operator and however often it looks. What is missing,
+ * unreadable or not fresh is `undefined` in a situation and leads to no step. A step never needs a second one to be
+ * safe: each could be the last thing that this process does.
+ * @module
+ */
+
+import type { Member } from "./observe.ts";
+
+/** A member with what decisions need beyond Patroni's report. */
+export interface MemberSeen
+  extends Pick<Member, "name" | "ordinal" | "role" | "ready" | "terminating" | "streaming"> {
+  /** Made from the newest template. */
+  readonly upToDate: boolean;
+  /** A parameter waits for a restart. */
+  readonly pendingRestart: boolean;
+  /** The kubelet's or scheduler's reason why its containers cannot run. */
+  readonly trouble?: string;
+  readonly startedMs?: number;
+}
+
+/** All that a decision depends on. */
+export interface Situation {
+  /** Members asked for; 0 also while the Database is deleted. */
+  readonly wanted: number;
+  /** The Database is being deleted: availability no longer counts, the data still does. */
+  readonly deleting: boolean;
+  /** Pods that the StatefulSet is told to run; undefined: there is no StatefulSet. */
+  readonly replicas: number | undefined;
+  /** The StatefulSet controller has seen the newest template and size. */
+  readonly settled: boolean;
+  /** There is data: it was initialized once. */
+  readonly initialized: boolean;
+  readonly members: readonly MemberSeen[];
+  /** The member that holds the fresh leader lock and reports itself as primary. */
+  readonly primary: string | undefined;
+  /** The member that led last, also when none runs. */
+  readonly lastPrimary: string | undefined;
+  /** Commits wait for a standby. */
+  readonly durable: boolean;
+  /** Members that have every acknowledged commit. */
+  readonly synchronous: readonly string[];
+  /** Patroni has been asked for a switchover and has not answered yet. */
+  readonly switchoverPending: boolean;
+  /** Patroni's automation is off (`patronictl pause`). */
+  readonly patroniPaused: boolean;
+  /** The member that a person asked to become the primary. */
+  readonly switchoverTo: string | undefined;
+  readonly nowMs: number;
+}
+
+/** What to do now, with its reason in a word for machines and a sentence for people. */
+export type Step =
+  & { readonly reason: string; readonly message: string }
+  & (
+    | { readonly kind: "done" }
+    | { readonly kind: "wait" }
+    | { readonly kind: "scale"; readonly replicas: number }
+    | { readonly kind: "restart"; readonly pod: string }
+    | { readonly kind: "switchover"; readonly from: string; readonly to: string }
+  );
+
+/** Longest wait for the first member of a sleeping Database to lead before the others, which may be ahead, are started too. */
+const wakeAloneMs = 60_000;
+
+/** The one step that comes next. Each rule either has one or leaves it to the next rule. */
+export function decide(seen: Situation): Step {
+  return create(seen) ?? repair(seen) ?? settle(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ??
+    roll(seen) ??
+    handOver(seen) ?? done(seen);
+}
+
+/** Without a StatefulSet: one with all members where there is no data; where there is, first the one that led last. */
+function create(seen: Situation): Step | undefined {
+  if (seen.replicas !== undefined || seen.deleting) return undefined;
+  return {
+    kind: "scale",
+    replicas: firstReplicas(seen),
+    reason: "Creating",
+    message: "Creating the members",
+  };
+}
+
+/** Data must be led by the member that has all of it: it starts before the others can elect one. */
+function firstReplicas({ initialized, lastPrimary, wanted }: Situation): number {
+  if (!initialized) return wanted;
+  const last = lastPrimary === undefined ? 0 : Number(/\d+$/.exec(lastPrimary)?.[0] ?? 0);
+  return Math.min(wanted, last + 1);
+}
+
+/** A broken pod of an old template never heals by itself, and it is down already. */
+function repair({ members, deleting, primary }: Situation): Step | undefined {
+  const broken = members.find((member) =>
+    member.trouble !== undefined && !member.upToDate && !member.terminating && member.name !== primary &&
+    !member.ready
+  );
+  if (!broken || deleting) return undefined;
+  const message =
+    `Replacing ${broken.name}, which cannot run (${broken.trouble}), by a pod of the new template`;
+  return { kind: "restart", pod: broken.name, reason: "RollingOut", message };
+}
+
+/** What is under way ends before anything else begins. */
+function settle(seen: Situation): Step | undefined {
+  if (seen.deleting) return undefined;
+  if (!seen.settled) {
+    return wait("Progressing", "The StatefulSet controller has not seen the newest template yet");
+  }
+  if (seen.patroniPaused) return wait("Paused", "Patroni is paused: no member is restarted or switched over");
+  if (seen.switchoverPending) return wait("SwitchingOver", "Patroni has been asked for a switchover");
+  return undefined;
+}
+
+function grow(seen: Situation): Step | undefined {
+  const { replicas = 0, wanted, members } = seen;
+  if (replicas >= wanted) return undefined;
+  const message = `Starting ${wanted - replicas} more of ${wanted} members`;
+  if (replicas === 0) return { kind: "scale", replicas: firstReplicas(seen), reason: "Creating", message };
+  const oldestMs = Math.min(...members.map((member) => member.startedMs ?? seen.nowMs));
+  if (seen.initialized && !seen.primary && seen.nowMs - oldestMs < wakeAloneMs) {
+    return wait(
+      "Creating",
+      `Starting with ${replicas} of ${wanted} members: waiting for a primary among them`,
+    );
+  }
+  return { kind: "scale", replicas: wanted, reason: "ScalingUp", message };
+}
+
+/** The highest ordinals go, one at a time; the primary never with them, and nobody while one that stays is not well. */
+function shrink(seen: Situation): Step | undefined {
+  const { replicas = 0, wanted, members, primary, deleting } = seen;
+  if (replicas <= wanted) return leaving(seen);
+  if (deleting) {
+    const keep = primary === undefined ? 0 : Number(/\d+$/.exec(primary)![0]) + 1;
+    const next = replicas > keep && members.length > 0 ? keep : 0;
+    return {
+      kind: "scale",
+      replicas: next,
+      reason: "Deleting",
+      message: "Stopping the members, replicas first",
+    };
+  }
+  const keep = Math.max(1, wanted);
+  if (replicas === 1) {
+    return {
+      kind: "scale",
+      replicas: 0,
+      reason: "ScalingDown",
+      message: "Stopping the last member: the data stays",
+    };
+  }
+  const unwell = members.filter((member) => member.ordinal < keep && !isServing(member)).map((member) =>
+    member.name
+  );
+  const missing = members.filter((member) => member.ordinal < keep).length < keep;
+  if (unwell.length > 0 || missing || !primary) {
+    const who = unwell.length > 0
+      ? `${unwell.join(", ")} of those that stay is not serving`
+      : "a primary is missing";
+    return wait("Degraded", `Not scaling down from ${replicas} to ${wanted} while ${who}`);
+  }
+  const going = leaving(seen);
+  if (going) return going;
+  if (Number(/\d+$/.exec(primary)![0]) >= keep) {
+    const to = successor(seen, (member) => member.ordinal < keep);
+    if (!to) return wait("ScalingDown", `${primary} leads and none of those that stay can take over yet`);
+    return switchover(primary, to, "ScalingDown", `Switching over to ${to}: ${primary} is to be scaled away`);
+  }
+  const message = `Removing ${
+    memberName(members, replicas - 1)
+  }: ${wanted} of ${replicas} members are wanted`;
+  return { kind: "scale", replicas: replicas - 1, reason: "ScalingDown", message };
+}
+
+/** Members beyond the StatefulSet's size are on their way out. */
+function leaving({ members, replicas = 0, deleting, wanted }: Situation): Step | undefined {
+  const going = members.filter((member) => member.ordinal >= replicas).map((member) => member.name);
+  if (going.length === 0) return undefined;
+  const reason = deleting ? "Deleting" : "ScalingDown";
+  return wait(reason, `${going.join(", ")} ${wanted === 0 ? "stops" : "is being removed"}`);
+}
+
+/** Nothing is restarted while a member is missing or not serving: that would make two. */
+function heal({ members, replicas = 0, primary, initialized }: Situation): Step | undefined {
+  if (replicas === 0) return undefined;
+  const unwell = members.filter((member) => !isServing(member));
+  if (unwell.length === 0 && members.length >= replicas && primary) return undefined;
+  const troubled = unwell.find((member) => member.trouble);
+  if (troubled) return wait(troubled.trouble!, `${troubled.name} cannot run: ${troubled.trouble}`);
+  if (!primary) {
+    return wait(
+      "Degraded",
+      initialized ? "No member is the primary" : "The first member is being initialized",
+    );
+  }
+  const who = unwell.length > 0
+    ? unwell.map((member) => member.name).join(", ")
+    : `${replicas - members.length} more`;
+  return wait("Degraded", `Waiting for ${who} to serve`);
+}
+
+/** Stale members restart one at a time: replicas, the synchronous last among them, then, after a switchover, the primary. */
+function roll(seen: Situation): Step | undefined {
+  const { members, primary, synchronous } = seen;
+  const stale = members.filter((member) => !member.upToDate || member.pendingRestart);
+  if (stale.length === 0 || !primary) return undefined;
+  const because = (member: MemberSeen) => member.upToDate ? "a parameter needs it" : "its template changed";
+  const rank = (member: MemberSeen) => (synchronous.includes(member.name) ? 100 : 0) - member.ordinal;
+  const [replica] = stale.filter((member) => member.name !== primary).toSorted((a, b) => rank(a) - rank(b));
+  if (replica) {
+    const message = `Restarting replica ${replica.name}: ${because(replica)}`;
+    return { kind: "restart", pod: replica.name, reason: "RollingOut", message };
+  }
+  const last = stale[0]!;
+  if (members.length === 1) {
+    return {
+      kind: "restart",
+      pod: last.name,
+      reason: "RollingOut",
+      message: `Restarting ${last.name}: ${because(last)}`,
+    };
+  }
+  const to = successor(seen, (member) => member.upToDate && !member.pendingRestart);
+  if (!to) return wait("RollingOut", `${last.name} is to restart and none of the others can take over yet`);
+  return switchover(
+    last.name,
+    to,
+    "RollingOut",
+    `Switching over to ${to} before ${last.name} restarts: ${because(last)}`,
+  );
+}
+
+/** What a person asked for. */
+function handOver(seen: Situation): Step | undefined {
+  const { switchoverTo: to, primary, members } = seen;
+  if (!to || !primary || to === primary || !members.some((member) => member.name === to)) return undefined;
+  if (successor(seen, (member) => member.name === to) === undefined) {
+    return wait("SwitchingOver", `${to} was asked to lead and cannot take over yet`);
+  }
+  return switchover(primary, to, "SwitchingOver", `Switching over from ${primary} to ${to} as asked`);
+}
+
+/** Nothing to do; in the modes that promise it, only once a standby has every commit. */
+function done({ durable, members, primary, synchronous, wanted }: Situation): Step {
+  if (wanted === 0) {
+    return { kind: "done", reason: "Hibernated", message: "All members are stopped, the data is kept" };
+  }
+  if (durable && members.length > 1 && !synchronous.some((name) => name !== primary)) {
+    return wait(
+      "Degraded",
+      "No standby is synchronous yet: the loss of the primary would not be failed over",
+    );
+  }
+  const message = members.length === 1
+    ? `${primary} serves`
+    : `${primary} accepts writes, ${members.length - 1} ${
+      members.length === 2 ? "replica streams" : "replicas stream"
+    }`;
+  return { kind: "done", reason: "Ready", message };
+}
+
+/** The best member to lead next among those that `fits` lets through: synchronous where commits wait for one. */
+export function successor(seen: Situation, fits: (member: MemberSeen) => boolean): string | undefined {
+  const { members, primary, durable, synchronous } = seen;
+  return members.find((member) =>
+    member.name !== primary && isServing(member) && fits(member) &&
+    (!durable || synchronous.includes(member.name))
+  )?.name;
+}
+
+export function isServing(member: MemberSeen): boolean {
+  return member.ready && !member.terminating && (member.role === "primary" || member.streaming);
+}
+
+export function wait(reason: string, message: string): Step {
+  return { kind: "wait", reason, message };
+}
+
+function switchover(from: string, to: string, reason: string, message: string): Step {
+  return { kind: "switchover", from, to, reason, message };
+}
+
+function memberName(members: readonly MemberSeen[], ordinal: number): string {
+  return members.find((member) => member.ordinal === ordinal)?.name ?? `member ${ordinal}`;
+}

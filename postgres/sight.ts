@@ -1,0 +1,174 @@
+/**
+ * What one pass has read, and what follows from it alone.
+ * @module
+ */
+
+import type { StoredDatabase } from "../types/app.example.com/v1.ts";
+import type { StoredStatefulSet } from "../types/apps/v1.ts";
+import type { StoredConfigMap, StoredPersistentVolumeClaim, StoredPod } from "../types/core/v1.ts";
+import { durabilityOf, sizeOf } from "./database.ts";
+import type { MemberSeen, Situation } from "./decide.ts";
+import { annotation, fieldManager, label, namesOf } from "./names.ts";
+import { type Member, observe, type Observed } from "./observe.ts";
+import { parameterProblems } from "./parameters.ts";
+import { podTrouble } from "./trouble.ts";
+import { parseVersion } from "./versions.ts";
+
+/** What one pass has read. */
+export interface Sight {
+  readonly database: StoredDatabase;
+  readonly statefulSet: StoredStatefulSet | undefined;
+  readonly pods: readonly StoredPod[];
+  readonly claims: readonly StoredPersistentVolumeClaim[];
+  readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
+  /** Patroni's state, as pods and ConfigMaps report it. */
+  readonly patroni: Observed;
+}
+
+/** What was seen, as a decision needs it. */
+export function situationOf(sight: Sight, nowMs: number): Situation {
+  const { database, statefulSet, patroni, configMaps } = sight;
+  const { name } = database.metadata;
+  const deleting = database.metadata.deletionTimestamp !== undefined;
+  const failover = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
+  const updated = statefulSet?.status?.updateRevision;
+  return {
+    wanted: deleting ? 0 : sizeOf(database),
+    deleting,
+    replicas: statefulSet ? statefulSet.spec?.replicas ?? 1 : undefined,
+    settled: statefulSet?.status?.observedGeneration === statefulSet?.metadata?.generation,
+    initialized: patroni.config?.systemIdentifier !== undefined,
+    members: patroni.members.map((member): MemberSeen => {
+      const pod = sight.pods.find((pod) => pod.metadata?.name === member.name);
+      return {
+        ...member,
+        upToDate: updated !== undefined && member.revision === updated,
+        pendingRestart: member.pendingRestart && (patroni.members.length === 1 || !lowersForStandbys(member)),
+        trouble: pod && podTrouble(pod)?.reason,
+        startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
+      };
+    }),
+    primary: patroni.primary,
+    lastPrimary: patroni.sync?.leader,
+    durable: durabilityOf(database) !== "Async",
+    synchronous: patroni.sync?.standbys ?? [],
+    switchoverPending: failover.leader !== undefined || failover.member !== undefined,
+    patroniPaused: isPaused(patroni.config?.text),
+    switchoverTo: database.status?.operations?.switchoverTo,
+    nowMs,
+  };
+}
+
+/**
+ * True when the restart would lower a parameter that a standby must have at least as high as its primary: a standby
+ * keeps the old value until the primary has restarted in place, which the deletion of a pod cannot do.
+ * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
+ */
+export function lowersForStandbys({ pendingParameters }: Member): boolean {
+  const sensitive = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+  ];
+  return pendingParameters.some(({ name, from, to }) =>
+    sensitive.includes(name) && Number(to) < Number(from)
+  );
+}
+
+export function isPaused(config: string | undefined): boolean {
+  try {
+    return (JSON.parse(config ?? "{}") as { pause?: boolean } | null)?.pause === true;
+  } catch {
+    return true; // unreadable: nobody knows, so nothing disruptive
+  }
+}
+
+/** True for what carries our labels for the Database of that name. */
+export function isOfDatabase(
+  object: { readonly metadata?: { readonly labels?: Readonly<Record<string, string>> } },
+  name: string | undefined,
+): boolean {
+  const labels = object.metadata?.labels ?? {};
+  return labels[label.database] === name && labels["app.kubernetes.io/managed-by"] === fieldManager;
+}
+
+/** The system identifier of the data on a claim, once a member served from it. */
+export function markOf(claim: StoredPersistentVolumeClaim): string | undefined {
+  return claim.metadata?.annotations?.[annotation.systemIdentifier];
+}
+
+/** Something that a person has to mend. */
+export interface Problem {
+  readonly reason: string;
+  readonly message: string;
+  /** Nothing more is done until it is mended; else the rest goes on. */
+  readonly stops: boolean;
+}
+
+/**
+ * The Database as it can be rendered: without parameters that cannot be set, and with the major version that its data
+ * has.
+ */
+export function effectiveDatabase(
+  { database, statefulSet }: Sight,
+): { effective: StoredDatabase; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const refused = parameterProblems(database);
+  let spec = database.spec;
+  if (refused.length > 0) {
+    const names = refused.map(({ name }) => name);
+    const parameters = Object.fromEntries(
+      Object.entries(spec.parameters ?? {}).filter(([name]) => !names.includes(name)),
+    );
+    const message = refused.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join("; ");
+    problems.push({ reason: "InvalidParameter", message, stops: false });
+    spec = { ...spec, parameters };
+  }
+  const template = statefulSet?.spec?.template;
+  const runs = template?.metadata?.annotations?.[annotation.version];
+  if (runs !== undefined && parseVersion(runs).major !== parseVersion(spec.version).major) {
+    const message =
+      `spec.version: PostgreSQL ${runs} goes on; an upgrade of its data to ${spec.version} is not supported yet`;
+    problems.push({ reason: "UpgradeUnsupported", message, stops: false });
+    spec = { ...spec, version: runs, image: template?.spec?.containers[0]?.image };
+  }
+  return { effective: { ...database, spec }, problems };
+}
+
+/** Data and Patroni's state belong together: members are never started on one without the other. */
+export function stateProblem({ database, claims, patroni }: Sight): Problem | undefined {
+  const state = namesOf(database.metadata.name).config;
+  const known = patroni.config?.systemIdentifier;
+  for (const claim of claims) {
+    const mark = markOf(claim);
+    if (mark === undefined || mark === known) continue;
+    const found = known === undefined ? "is gone" : `says ${known}`;
+    const message =
+      `Claim "${claim.metadata?.name}" holds data of system ${mark}, and ConfigMap "${state}" ${found}: ` +
+      "restore the ConfigMap, or move the claims away to start empty";
+    return { reason: known === undefined ? "StateLost" : "OtherData", message, stops: true };
+  }
+  return undefined;
+}
+
+/** The part of a pod that matters: Patroni notes its WAL position on it every few seconds, which must wake nobody. */
+export function podFacts(pod: StoredPod): unknown {
+  const name = pod.metadata?.labels?.[label.database] ?? "";
+  const [member] = observe(name, { pods: [pod] }, 0).members;
+  return [
+    pod.metadata?.deletionTimestamp,
+    pod.metadata?.labels,
+    pod.status?.startTime,
+    podTrouble(pod),
+    member && { ...member, position: undefined, lagBytes: undefined },
+  ];
+}
+
+/** The part of a ConfigMap that matters: not the time and the WAL position in Patroni's leader lock. */
+export function configMapFacts({ metadata, data }: StoredConfigMap): unknown {
+  const { renewTime: _, optime: __, slots: ___, retain_slots: ____, ...annotations } =
+    metadata?.annotations ?? {};
+  return [metadata?.labels, metadata?.ownerReferences, metadata?.deletionTimestamp, annotations, data];
+}

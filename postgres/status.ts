@@ -1,0 +1,104 @@
+/**
+ * The status of a Database: derived from what was seen, never remembered, and never better than the truth.
+ * @module
+ */
+
+import type { DatabaseStatus, DatabaseStatusConditions } from "../types/app.example.com/v1.ts";
+import { isServing, type MemberSeen, type Step } from "./decide.ts";
+import { annotation, memberSelector, namesOf, selectorText } from "./names.ts";
+import type { Problem, Sight } from "./sight.ts";
+import { situationOf } from "./sight.ts";
+
+/** A condition without what depends on the one before it. */
+export type Claim = Pick<DatabaseStatusConditions, "type" | "status" | "reason" | "message">;
+
+/** Reasons of a Database that is not Ready because it is doing what was asked for. */
+export const expectedReasons: ReadonlySet<string> = new Set([
+  "Creating",
+  "Deleting",
+  "Hibernated",
+  "Paused",
+  "Progressing",
+  "RollingOut",
+  "ScalingDown",
+  "ScalingUp",
+  "SwitchingOver",
+]);
+
+/** The longest message that crd.yaml takes. */
+const messageLengthMax = 4096;
+
+/**
+ * What the conditions say. Blocked is there only when a person has to act.
+ *
+ * Ready takes the reason of the first problem, else of the step; a Database that was never Ready is Creating where
+ * one that was is Degraded.
+ */
+export function conditionsOf(sight: Sight, step: Step, problems: readonly Problem[], nowMs: number): Claim[] {
+  const { members, wanted } = situationOf(sight, nowMs);
+  const primary = members.find((member) => isServing(member) && member.role === "primary");
+  const before = sight.database.status?.conditions?.find(({ type }) => type === "Ready");
+  const isNew = before === undefined || before.reason === "Creating";
+  const [problem] = problems.toSorted((a, b) => Number(b.stops) - Number(a.stops));
+  const reason = problem?.reason ?? (step.reason === "Degraded" && isNew ? "Creating" : step.reason);
+  const message = problem ? problems.map((problem) => problem.message).join("; ") : step.message;
+  const claim = (type: string, holds: boolean, reason: string, message: string): Claim => ({
+    type,
+    status: holds ? "True" : "False",
+    reason,
+    message: message.slice(0, messageLengthMax),
+  });
+  const available = primary
+    ? claim("Available", true, "PrimaryServes", `${primary.name} accepts writes`)
+    : wanted === 0
+    ? claim("Available", false, "Hibernated", "No member runs")
+    : claim("Available", false, "NoPrimary", "No member is the primary");
+  return [
+    claim("Ready", problem === undefined && step.kind === "done" && step.reason === "Ready", reason, message),
+    available,
+    claim("Progressing", problem === undefined && step.kind !== "done", reason, message),
+    ...(problem && !expectedReasons.has(problem.reason) ? [claim("Blocked", true, reason, message)] : []),
+  ];
+}
+
+/** Everything in the status but the conditions and the requests. No WAL positions: those change all the time. */
+export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "conditions" | "operations"> {
+  const { database, pods, patroni } = sight;
+  const { members } = situationOf(sight, nowMs);
+  const names = namesOf(database.metadata.name);
+  const serving = members.filter(isServing);
+  const versions = new Set(pods.map((pod) => pod.metadata?.annotations?.[annotation.version]));
+  return {
+    observedGeneration: database.metadata.generation,
+    replicas: pods.length,
+    readyReplicas: serving.length,
+    selector: selectorText(memberSelector(database.metadata.name)),
+    primary: serving.find((member) => member.role === "primary")?.name,
+    version: versions.size === 1 ? [...versions][0] : database.status?.version,
+    systemIdentifier: patroni.config?.systemIdentifier ?? database.status?.systemIdentifier,
+    timeline: patroni.timeline,
+    service: names.service,
+    secretName: names.credentials,
+    members: members.map((member, index) =>
+      memberStatus(member, patroni.members[index]!, patroni.sync?.standbys ?? [])
+    ),
+  };
+}
+
+function memberStatus(
+  member: MemberSeen,
+  report: { state: string | undefined; timeline: number | undefined },
+  synchronous: readonly string[],
+): NonNullable<DatabaseStatus["members"]>[number] {
+  const word = member.terminating ? "stopping" : member.streaming ? "streaming" : report.state;
+  return {
+    name: member.name,
+    role: member.role,
+    state: member.trouble ?? word,
+    timeline: report.timeline,
+    ready: isServing(member),
+    synchronous: member.role !== "primary" && synchronous.includes(member.name),
+    pendingRestart: member.pendingRestart,
+    upToDate: member.upToDate,
+  };
+}

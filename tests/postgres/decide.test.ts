@@ -1,0 +1,433 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { decide, type MemberSeen, type Situation, type Step } from "../../postgres/decide.ts";
+import { Model, randomFrom } from "./decide_model.ts";
+
+/** A healthy Database of three, with `db-0` leading; fields of `changes` differ. */
+function situation(changes: Partial<Situation> = {}): Situation {
+  return {
+    wanted: 3,
+    deleting: false,
+    replicas: 3,
+    settled: true,
+    initialized: true,
+    members: [member(0, { role: "primary", streaming: false }), member(1), member(2)],
+    primary: "db-0",
+    lastPrimary: "db-0",
+    durable: true,
+    synchronous: ["db-1", "db-2"],
+    switchoverPending: false,
+    patroniPaused: false,
+    switchoverTo: undefined,
+    nowMs: 1_000_000,
+    ...changes,
+  };
+}
+
+function member(ordinal: number, changes: Partial<MemberSeen> = {}): MemberSeen {
+  return {
+    name: `db-${ordinal}`,
+    ordinal,
+    role: "replica",
+    ready: true,
+    terminating: false,
+    streaming: true,
+    upToDate: true,
+    pendingRestart: false,
+    startedMs: 0,
+    ...changes,
+  };
+}
+
+const leads = { role: "primary", streaming: false } as const;
+const down = { ready: false, streaming: false, role: "unknown" } as const;
+const old = { upToDate: false } as const;
+
+/** What matters of a step: its kind, what it is about, and its reason. */
+function brief(step: Step): string {
+  const about = step.kind === "scale"
+    ? ` to ${step.replicas}`
+    : step.kind === "restart"
+    ? ` ${step.pod}`
+    : step.kind === "switchover"
+    ? ` to ${step.to}`
+    : "";
+  return `${step.kind}${about}: ${step.reason}`;
+}
+
+const table: { rule: string; given: Partial<Situation>; want: string }[] = [
+  { rule: "a healthy Database is left alone", given: {}, want: "done: Ready" },
+  {
+    rule: "a new Database starts with all members",
+    given: {
+      replicas: undefined,
+      members: [],
+      initialized: false,
+      primary: undefined,
+      lastPrimary: undefined,
+    },
+    want: "scale to 3: Creating",
+  },
+  {
+    rule: "a re-created Database starts with the member that led last, and those below it",
+    given: { replicas: undefined, members: [], primary: undefined, lastPrimary: "db-1", wanted: 3 },
+    want: "scale to 2: Creating",
+  },
+  {
+    rule: "a woken Database adds the others once a primary is there",
+    given: { replicas: 1, members: [member(0, leads)], synchronous: [] },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "a woken Database waits for its first member",
+    given: { replicas: 1, members: [member(0, { ...down, startedMs: 990_000 })], primary: undefined },
+    want: "wait: Creating",
+  },
+  {
+    rule: "the others, which may be ahead, are started when the first does not lead within a minute",
+    given: { replicas: 1, members: [member(0, { ...down, startedMs: 930_000 })], primary: undefined },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "scaling down removes one at a time, the highest",
+    given: { wanted: 1 },
+    want: "scale to 2: ScalingDown",
+  },
+  {
+    rule: "scaling down switches over first when the primary is among those that go",
+    given: {
+      wanted: 2,
+      primary: "db-2",
+      members: [member(0), member(1), member(2, leads)],
+      synchronous: ["db-0", "db-1"],
+    },
+    want: "switchover to db-0: ScalingDown",
+  },
+  {
+    rule: "scaling down waits for the next standby to be synchronous before it switches over",
+    given: { wanted: 2, primary: "db-2", members: [member(0), member(1), member(2, leads)], synchronous: [] },
+    want: "wait: ScalingDown",
+  },
+  {
+    rule: "nothing is removed while a low ordinal is broken",
+    given: { wanted: 2, members: [member(0, leads), member(1, down), member(2)] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "nothing is removed while a low ordinal is missing",
+    given: { wanted: 2, members: [member(0, leads), member(2)] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "a member that is to go and is broken goes all the same",
+    given: { wanted: 2, members: [member(0, leads), member(1), member(2, down)] },
+    want: "scale to 2: ScalingDown",
+  },
+  {
+    rule: "hibernating goes down to the first member, one at a time",
+    given: { wanted: 0 },
+    want: "scale to 2: ScalingDown",
+  },
+  {
+    rule: "hibernating stops the last member last",
+    given: { wanted: 0, replicas: 1, members: [member(0, leads)] },
+    want: "scale to 0: ScalingDown",
+  },
+  {
+    rule: "a hibernated Database is left alone",
+    given: { wanted: 0, replicas: 0, members: [], primary: undefined },
+    want: "done: Hibernated",
+  },
+  {
+    rule: "deleting stops the replicas above the primary first",
+    given: { wanted: 0, deleting: true, primary: "db-1", members: [member(0), member(1, leads), member(2)] },
+    want: "scale to 2: Deleting",
+  },
+  {
+    rule: "deleting then stops the rest, however unwell",
+    given: {
+      wanted: 0,
+      deleting: true,
+      replicas: 2,
+      primary: undefined,
+      members: [member(0, down), member(1, down)],
+    },
+    want: "scale to 0: Deleting",
+  },
+  {
+    rule: "a roll restarts a replica before the primary",
+    given: {
+      members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)],
+      synchronous: ["db-1"],
+    },
+    want: "restart db-2: RollingOut",
+  },
+  {
+    rule: "a roll restarts the synchronous standby last among the replicas",
+    given: {
+      members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)],
+      synchronous: ["db-2"],
+    },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "a roll switches over before it restarts the old primary",
+    given: { members: [member(0, { ...leads, ...old }), member(1), member(2)] },
+    want: "switchover to db-1: RollingOut",
+  },
+  {
+    rule: "a roll switches over to a synchronous standby only",
+    given: { members: [member(0, { ...leads, ...old }), member(1), member(2)], synchronous: ["db-2"] },
+    want: "switchover to db-2: RollingOut",
+  },
+  {
+    rule: "a roll with durability Async switches over to any that streams",
+    given: {
+      durable: false,
+      members: [member(0, { ...leads, ...old }), member(1), member(2)],
+      synchronous: [],
+    },
+    want: "switchover to db-1: RollingOut",
+  },
+  {
+    rule: "a roll stops while any member is not serving",
+    given: { members: [member(0, leads), member(1, down), member(2, old)] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "a roll stops while a member is missing",
+    given: { members: [member(0, leads), member(2, old)] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "a broken pod of the newest template stops the roll and names its trouble",
+    given: {
+      members: [
+        member(0, { ...leads, ...old }),
+        member(1, old),
+        member(2, { ...down, trouble: "ImagePullBackOff" }),
+      ],
+    },
+    want: "wait: ImagePullBackOff",
+  },
+  {
+    rule: "a broken pod of an old template is replaced first",
+    given: {
+      members: [
+        member(0, { ...leads, ...old }),
+        member(1, old),
+        member(2, { ...down, ...old, trouble: "ImagePullBackOff" }),
+      ],
+    },
+    want: "restart db-2: RollingOut",
+  },
+  {
+    rule: "a single member restarts in place",
+    given: { wanted: 1, replicas: 1, members: [member(0, { ...leads, ...old })], synchronous: [] },
+    want: "restart db-0: RollingOut",
+  },
+  {
+    rule: "a parameter that waits for a restart rolls",
+    given: { members: [member(0, leads), member(1), member(2, { pendingRestart: true })] },
+    want: "restart db-2: RollingOut",
+  },
+  {
+    rule: "a requested switchover is asked of Patroni",
+    given: { switchoverTo: "db-2" },
+    want: "switchover to db-2: SwitchingOver",
+  },
+  {
+    rule: "a requested switchover that has happened is nothing more to do",
+    given: { switchoverTo: "db-0" },
+    want: "done: Ready",
+  },
+  {
+    rule: "a requested switchover to a member without every commit waits",
+    given: { switchoverTo: "db-2", synchronous: ["db-1"] },
+    want: "wait: SwitchingOver",
+  },
+  {
+    rule: "nothing is asked of Patroni twice",
+    given: { switchoverTo: "db-2", switchoverPending: true },
+    want: "wait: SwitchingOver",
+  },
+  {
+    rule: "nothing is done before the StatefulSet controller has seen the newest template",
+    given: { settled: false, members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)] },
+    want: "wait: Progressing",
+  },
+  {
+    rule: "nothing is restarted while Patroni is paused",
+    given: {
+      patroniPaused: true,
+      members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)],
+    },
+    want: "wait: Paused",
+  },
+  {
+    rule: "without a primary nothing is restarted",
+    given: {
+      primary: undefined,
+      members: [member(0, { ...old, role: "unknown", streaming: false }), member(1), member(2)],
+    },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "with durability Sync a Database without a synchronous standby is not Ready",
+    given: { synchronous: [] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "with durability Async it is",
+    given: { synchronous: [], durable: false },
+    want: "done: Ready",
+  },
+];
+
+for (const { rule, given, want } of table) {
+  test(rule, () => assert.is(brief(decide(situation(given))), want));
+}
+
+/** What no step may ever do, whatever was seen. */
+function mustHold(seen: Situation, step: Step): void {
+  const { members, primary, replicas = 0, wanted, deleting } = seen;
+  const serves = (member: MemberSeen) =>
+    member.ready && !member.terminating && (member.name === primary || member.streaming);
+  const text = `${JSON.stringify(step)} in ${JSON.stringify(seen)}`;
+  assert.ok(step.reason.match(/^[A-Za-z]+$/) && step.message.length > 0, `a reason and a message: ${text}`);
+  if (step.kind === "restart") {
+    const target = members.find((member) => member.name === step.pod)!;
+    const others = members.filter((member) => member !== target);
+    const isDownAnyway = !serves(target) && target.trouble !== undefined && !target.upToDate;
+    assert.ok(!target.upToDate || target.pendingRestart, `only a stale member restarts: ${text}`);
+    assert.ok(isDownAnyway || others.every(serves), `never two members down: ${text}`);
+    assert.ok(target.name !== primary || members.length === 1, `the primary restarts only alone: ${text}`);
+    assert.ok(
+      !deleting && !seen.patroniPaused || isDownAnyway,
+      `no restart while deleted or paused: ${text}`,
+    );
+  }
+  if (step.kind === "scale" && step.replicas < replicas && !deleting) {
+    assert.is(step.replicas, replicas - 1, `one at a time: ${text}`);
+    assert.ok(replicas > wanted, `never below what is wanted: ${text}`);
+    const leader = members.find((member) => member.name === primary);
+    assert.ok(replicas === 1 || (leader && leader.ordinal < step.replicas), `never the primary: ${text}`);
+    assert.ok(
+      members.filter((member) => member.ordinal < Math.max(1, wanted)).every((member) =>
+        serves(member) || replicas === 1
+      ),
+      `those that stay serve: ${text}`,
+    );
+  }
+  if (step.kind === "switchover") {
+    const target = members.find((member) => member.name === step.to)!;
+    assert.ok(
+      step.from === primary && step.to !== primary && serves(target),
+      `to a member that serves: ${text}`,
+    );
+    assert.ok(!seen.durable || seen.synchronous.includes(step.to), `to one with every commit: ${text}`);
+    assert.ok(!seen.switchoverPending && !seen.patroniPaused, `asked once: ${text}`);
+  }
+}
+
+test("no step breaks a promise, in 30,000 random situations, possible or not", () => {
+  const seed = 20261123;
+  const random = randomFrom(seed);
+  const flip = (chance = 0.5) => random() < chance;
+  for (let round = 0; round < 30_000; round++) {
+    const replicas = flip(0.05) ? undefined : Math.floor(random() * 5);
+    const members = Array.from({ length: Math.floor(random() * 6) }, (_, ordinal) => {
+      const ready = flip(0.8);
+      return member(ordinal, {
+        ready,
+        streaming: ready && flip(0.8),
+        terminating: flip(0.1),
+        upToDate: flip(0.6),
+        pendingRestart: flip(0.1),
+        ...(!ready && flip() ? { trouble: "CrashLoopBackOff" } : {}),
+        startedMs: 1_000_000 - Math.floor(random() * 120_000),
+      });
+    }).filter(() => flip(0.95));
+    const leader = flip(0.85) ? members[Math.floor(random() * members.length)] : undefined;
+    const leading = leader && leader.ready && !leader.terminating
+      ? members.map((one) => one === leader ? { ...one, ...leads } : one)
+      : members;
+    const given = situation({
+      wanted: Math.floor(random() * 5),
+      deleting: flip(0.1),
+      replicas,
+      settled: flip(0.9),
+      initialized: flip(0.8),
+      members: leading,
+      primary: leading === members ? undefined : leader!.name,
+      synchronous: members.filter((one) => one.streaming && flip(0.7)).map((one) => one.name),
+      durable: flip(0.7),
+      switchoverPending: flip(0.1),
+      patroniPaused: flip(0.1),
+      switchoverTo: flip(0.2) ? `db-${Math.floor(random() * 4)}` : undefined,
+    });
+    const seen = given.deleting ? { ...given, wanted: 0 } : given;
+    mustHold(seen, decide(seen));
+  }
+});
+
+test("every life ends where it was told to: scaled, rolled, switched over, broken, healed, hibernated, woken", () => {
+  for (let seed = 1; seed <= 400; seed++) {
+    const random = randomFrom(seed);
+    const model = new Model(random);
+    model.durable = random() < 0.7;
+    model.wanted = 1 + Math.floor(random() * 4);
+    const told: string[] = [];
+    for (let change = 0; change < 8; change++) {
+      told.push(tell(model, random));
+      // Edited again in mid-flight, or left to settle.
+      const ticks = random() < 0.4 ? Math.floor(random() * 6) : 300;
+      for (let tick = 0; tick < ticks; tick++) {
+        model.tick();
+        const seen = model.situation();
+        const step = decide(seen);
+        mustHold(seen, step);
+        model.take(step);
+      }
+    }
+    model.failing.clear();
+    if (model.badTemplates.has(model.template)) model.template++;
+    let step = decide(model.situation());
+    for (let tick = 0; tick < 400 && !(step.kind === "done" && model.pods.length === model.wanted); tick++) {
+      model.tick();
+      step = decide(model.situation());
+      mustHold(model.situation(), step);
+      model.take(step);
+    }
+    const where = `seed ${seed}: ${told.join(", ")}: ${JSON.stringify(step)} ${JSON.stringify(model.pods)}`;
+    assert.is(step.kind, "done", where);
+    assert.is(model.pods.length, model.wanted, where);
+    assert.ok(model.pods.every((pod) => pod.state === "serving" && pod.template === model.template), where);
+  }
+});
+
+/** One thing that a person or fate does. */
+function tell(model: Model, random: () => number): string {
+  const pick = Math.floor(random() * 6);
+  if (pick === 0) return `scale ${model.wanted = Math.floor(random() * 5)}`;
+  if (pick === 1) return `template ${++model.template}`;
+  if (pick === 2) {
+    model.badTemplates.add(++model.template);
+    return `bad template ${model.template}`;
+  }
+  if (pick === 3) {
+    const ordinal = Math.floor(random() * 4);
+    model.failing.add(ordinal);
+    return `fail ${ordinal}`;
+  }
+  if (pick === 4) {
+    model.failing.clear();
+    if (model.badTemplates.has(model.template)) model.template++;
+    return "heal";
+  }
+  const ordinal = Math.floor(random() * Math.max(1, model.wanted));
+  model.switchoverTo = model.pods.some((pod) => pod.ordinal === ordinal) ? `db-${ordinal}` : undefined;
+  return `switch over ${model.switchoverTo}`;
+}
+
+test.run();
