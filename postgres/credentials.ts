@@ -5,6 +5,7 @@
  * each password. It outlives the Database unless its deletion policy says Delete.
  * @module
  */
+import type { Secret } from "../types/core/v1.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { identityOf, namesOf, ownedMetadata, postgresPort } from "./names.ts";
 
@@ -62,7 +63,7 @@ export function desiredCredentials(
       "rewind-password": passwords.rewind,
       "patroni-password": passwords.patroni,
     },
-  };
+  } satisfies Secret;
 }
 
 /** Keys that a Secret must have for the members to start; for telling a broken one from a whole one. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+export type { OwnerReference } from "../types/meta/v1.ts";
+
 /** How much an acknowledged write is worth: see docs of spec.durability. */
 export type Durability = "Async" | "Sync" | "Strict";
 
@@ -24,16 +26,6 @@ export interface Database {
     readonly durability?: string;
     readonly deletionPolicy?: string;
   };
-}
-
-/** The owner that Kubernetes' garbage collection follows. */
-export interface OwnerReference {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly controller?: boolean;
-  readonly blockOwnerDeletion?: boolean;
 }
 
 /** Members wanted: 1 unless told, as the CRD's structural default says. */

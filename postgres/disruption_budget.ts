@@ -2,6 +2,7 @@
  * PodDisruptionBudget `<name>`: a drain takes one member at a time.
  * @module
  */
+import type { PodDisruptionBudget } from "../types/policy/v1.ts";
 import { type Database, type OwnerReference, sizeOf } from "./database.ts";
 import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
 
@@ -10,7 +11,10 @@ import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
  *
  * Members that are not ready may always be evicted, so that a broken one never blocks a drain for good.
  */
-export function desiredDisruptionBudget(database: Database, ownerReferences: readonly OwnerReference[]) {
+export function desiredDisruptionBudget(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+) {
   if (sizeOf(database) < 2) return undefined;
   const { name } = identityOf(database);
   return {
@@ -22,5 +26,5 @@ export function desiredDisruptionBudget(database: Database, ownerReferences: rea
       unhealthyPodEvictionPolicy: "AlwaysAllow",
       selector: { matchLabels: memberSelector(name) },
     },
-  };
+  } satisfies PodDisruptionBudget;
 }

@@ -6,6 +6,7 @@
  * respects the synchronous members; without it Patroni would take it for a failover, which does not.
  * @module
  */
+import type { ConfigMap } from "../types/core/v1.ts";
 import type { Database } from "./database.ts";
 import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
 
@@ -25,5 +26,5 @@ export function desiredSwitchover(database: Database, leader: string, candidate:
       ...ownedMetadata(database, namesOf(name).failover, [], memberSelector(name)),
       annotations: { leader, member: candidate },
     },
-  };
+  } satisfies ConfigMap;
 }

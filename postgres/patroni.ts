@@ -5,6 +5,7 @@
  * changes only with the major version or with the operator, so a member reads it when it starts.
  * @module
  */
+import type { ConfigMap } from "../types/core/v1.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
@@ -66,7 +67,10 @@ export const probeTiming = {
 } as const;
 
 /** The ConfigMap that each member mounts at /etc/patroni. JSON is YAML, and needs no quoting of ours. */
-export function desiredPatroniConfigMap(database: Database, ownerReferences: readonly OwnerReference[]) {
+export function desiredPatroniConfigMap(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+) {
   const names = namesOf(identityOf(database).name);
   return {
     apiVersion: "v1",
@@ -78,5 +82,5 @@ export function desiredPatroniConfigMap(database: Database, ownerReferences: rea
       "start.py": start,
       "application.sql": application,
     },
-  };
+  } satisfies ConfigMap;
 }

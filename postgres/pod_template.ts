@@ -5,6 +5,14 @@
  * (its name and address), so one template serves all.
  * @module
  */
+import type {
+  Affinity,
+  Container,
+  PodTemplateSpec,
+  Probe,
+  SecurityContext,
+  Volume,
+} from "../types/core/v1.ts";
 import type { Database } from "./database.ts";
 import {
   container,
@@ -33,12 +41,12 @@ const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
 
 const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-const containerSecurity = {
+const containerSecurity: SecurityContext = {
   allowPrivilegeEscalation: false,
   capabilities: { drop: ["ALL"] },
   privileged: false,
   readOnlyRootFilesystem: true,
-} as const;
+};
 
 /** The template of the StatefulSet. */
 export function podTemplate(database: Database, options: { imageTemplate?: string } = {}) {
@@ -67,7 +75,7 @@ export function podTemplate(database: Database, options: { imageTemplate?: strin
       containers: [postgresContainer(database, image)],
       volumes: volumes(name),
     },
-  };
+  } satisfies PodTemplateSpec;
 }
 
 /** Members on different nodes, and in different zones, as far as there are any. */
@@ -83,7 +91,7 @@ function spread(name: string) {
         term("topology.kubernetes.io/zone", 50),
       ],
     },
-  };
+  } satisfies Affinity;
 }
 
 function guardContainer(database: Database, image: string) {
@@ -99,13 +107,16 @@ function guardContainer(database: Database, image: string) {
       { name: "data", mountPath: volumeFolder },
       { name: "config", mountPath: folder.config, readOnly: true },
     ],
-  };
+  } satisfies Container;
 }
 
 function postgresContainer(database: Database, image: string) {
   const binaries = binaryFolder(majorOf(database));
   const { requests, limits } = database.spec.resources ?? {};
-  const probe = (path: string) => ({ httpGet: { path, port: "patroni", scheme: "HTTP" }, timeoutSeconds: 5 });
+  const probe = (path: string): Probe => ({
+    httpGet: { path, port: "patroni", scheme: "HTTP" },
+    timeoutSeconds: 5,
+  });
   return {
     name: container,
     image,
@@ -166,7 +177,7 @@ function postgresContainer(database: Database, image: string) {
       { name: "shm", mountPath: "/dev/shm" },
       { name: "tmp", mountPath: "/tmp" },
     ],
-  };
+  } satisfies Container;
 }
 
 function volumes(name: string) {
@@ -194,7 +205,7 @@ function volumes(name: string) {
     { name: "run", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
     { name: "shm", emptyDir: { medium: "Memory" } },
     { name: "tmp", emptyDir: {} },
-  ];
+  ] satisfies Volume[];
 }
 
 /** Quantities as the API server prints them: text. */

@@ -6,17 +6,22 @@
  * StatefulSet does: it names the pods.
  * @module
  */
+import type { ServiceAccount } from "../types/core/v1.ts";
+import type { Role, RoleBinding } from "../types/rbac.authorization.k8s.io/v1.ts";
 import { type Database, type OwnerReference, sizeOf } from "./database.ts";
 import { identityOf, namesOf, ownedMetadata, podName } from "./names.ts";
 
 /** The members' identity; the token is mounted by the pod, into one container, not by default. */
-export function desiredServiceAccount(database: Database, ownerReferences: readonly OwnerReference[]) {
+export function desiredServiceAccount(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+) {
   return {
     apiVersion: "v1",
     kind: "ServiceAccount",
     metadata: ownedMetadata(database, namesOf(identityOf(database).name).serviceAccount, ownerReferences),
     automountServiceAccountToken: false,
-  };
+  } satisfies ServiceAccount;
 }
 
 /**
@@ -50,11 +55,14 @@ export function desiredRole(
       { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
       { apiGroups: [""], resources: ["pods"], resourceNames: pods, verbs: ["patch"] },
     ],
-  };
+  } satisfies Role;
 }
 
 /** Gives the Role to the members' ServiceAccount. */
-export function desiredRoleBinding(database: Database, ownerReferences: readonly OwnerReference[]) {
+export function desiredRoleBinding(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+) {
   const { name, namespace } = identityOf(database);
   const names = namesOf(name);
   return {
@@ -63,5 +71,5 @@ export function desiredRoleBinding(database: Database, ownerReferences: readonly
     metadata: ownedMetadata(database, names.roleBinding, ownerReferences),
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: names.role },
     subjects: [{ kind: "ServiceAccount", name: names.serviceAccount, namespace }],
-  };
+  } satisfies RoleBinding;
 }

@@ -2,6 +2,7 @@
  * The Services of a Database: `<name>` for writing, `<name>-ro` for reading, `<name>-pods` for the pods' names.
  * @module
  */
+import type { Service } from "../types/core/v1.ts";
 import type { Database, OwnerReference } from "./database.ts";
 import {
   identityOf,
@@ -27,11 +28,14 @@ export function desiredService(database: Database, ownerReferences: readonly Own
       ports: [postgres],
       selector: { ...memberSelector(name), [label.role]: "primary" },
     },
-  };
+  } satisfies Service;
 }
 
 /** Where applications connect to read what may be a moment old: the ready replicas. */
-export function desiredReadOnlyService(database: Database, ownerReferences: readonly OwnerReference[]) {
+export function desiredReadOnlyService(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+) {
   const { name } = identityOf(database);
   return {
     apiVersion: "v1",
@@ -42,7 +46,7 @@ export function desiredReadOnlyService(database: Database, ownerReferences: read
       ports: [postgres],
       selector: { ...memberSelector(name), [label.role]: "replica" },
     },
-  };
+  } satisfies Service;
 }
 
 /** The StatefulSet's governing Service: gives each member a name in DNS, also before it is ready. */
@@ -59,5 +63,5 @@ export function desiredPodsService(database: Database, ownerReferences: readonly
       ports: [postgres, { name: "patroni", port: patroniPort, protocol: "TCP", targetPort: "patroni" }],
       selector: memberSelector(name),
     },
-  };
+  } satisfies Service;
 }

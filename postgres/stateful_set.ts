@@ -5,6 +5,7 @@
  * others. The claims outlive both a smaller size and the StatefulSet.
  * @module
  */
+import type { StatefulSet } from "../types/apps/v1.ts";
 import { type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
 import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
 import { podTemplate } from "./pod_template.ts";
@@ -55,5 +56,5 @@ export function desiredStatefulSet(
         },
       }],
     },
-  };
+  } satisfies StatefulSet;
 }

@@ -97,7 +97,7 @@ export async function streaming(
       kubectl.get("configmap", `${name}-sync`),
     ]);
     const states = pods.map((pod) =>
-      JSON.parse(pod.metadata.annotations?.["status"] ?? "{}") as Record<string, unknown>
+      JSON.parse(pod.metadata.annotations?.["status"] ?? "{}") as Record<string, string | undefined>
     );
     const standbys = (sync?.metadata.annotations?.["sync_standby"] ?? "").split(",").filter(Boolean);
     const seen = pods.map((pod, i) => `${pod.metadata.name} ${states[i]?.["role"]} ${states[i]?.["state"]}`)
