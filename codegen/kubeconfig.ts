@@ -1,0 +1,142 @@
+/**
+ * A kubeconfig, as far as one needs it to read from an API server: addresses, certificates, tokens, and
+ * credential plugins.
+ * @module
+ */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { request as requestPlain } from "node:http";
+import { request as requestTls } from "node:https";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { Buffer } from "node:buffer";
+import process from "node:process";
+import { promisify } from "node:util";
+import { parse } from "yaml";
+import { InputError } from "./errors.ts";
+import { isObject, type Json, type JsonObject, member } from "./json.ts";
+
+/** How to reach an API server. */
+export interface Connection {
+  server: string;
+  ca?: string;
+  cert?: string;
+  key?: string;
+  token?: string;
+  isInsecure: boolean;
+}
+
+/** An answer of the API server. */
+export interface Answer {
+  status: number;
+  body: string;
+}
+
+/**
+ * The connection that a kubeconfig file describes.
+ *
+ * @param options.file the file. @default {"$KUBECONFIG, else ~/.kube/config"}
+ * @param options.context a context of it. @default the current one
+ * @throws {InputError} when the file cannot be read or names something that it does not hold
+ */
+export async function readKubeconfig(options: { file?: string; context?: string } = {}): Promise<Connection> {
+  const file = resolve(options.file ?? process.env.KUBECONFIG ?? join(homedir(), ".kube", "config"));
+  const text = await readFile(file, "utf8").catch((error: Error) => {
+    throw new InputError(`Cannot read the kubeconfig: ${error.message}`, [file], { cause: error });
+  });
+  let config: Json;
+  try {
+    config = parse(text) as Json;
+  } catch (error) {
+    throw new InputError(`Cannot read the kubeconfig: ${(error as Error).message}`, [file], { cause: error });
+  }
+  const name = options.context ?? textOf(config, "current-context");
+  const context = entry(config, "contexts", "context", name, file);
+  const cluster = entry(config, "clusters", "cluster", textOf(context, "cluster"), file);
+  const user = entry(config, "users", "user", textOf(context, "user"), file);
+  const server = textOf(cluster, "server");
+  if (server === undefined) throw new InputError(`Cluster of context "${name}" has no server`, [file]);
+  const material = async (holder: JsonObject, key: string): Promise<string | undefined> => {
+    const data = textOf(holder, `${key}-data`);
+    if (data !== undefined) return Buffer.from(data, "base64").toString();
+    const path = textOf(holder, key);
+    return path === undefined ? undefined : await readFile(resolve(dirname(file), path), "utf8");
+  };
+  const connection: Connection = { server, isInsecure: member(cluster, "insecure-skip-tls-verify") === true };
+  const ca = await material(cluster, "certificate-authority");
+  const cert = await material(user, "client-certificate");
+  const key = await material(user, "client-key");
+  const tokenFile = textOf(user, "tokenFile");
+  const token = textOf(user, "token") ?? (tokenFile === undefined ? undefined : (await readFile(tokenFile, "utf8")).trim());
+  Object.assign(connection, ca && { ca }, cert && { cert }, key && { key }, token && { token });
+  const plugin = member(user, "exec");
+  if (isObject(plugin)) Object.assign(connection, await credentials(plugin, file));
+  return connection;
+}
+
+/** Asks a credential plugin (`exec`) for a token or a certificate. */
+async function credentials(plugin: JsonObject, file: string): Promise<Partial<Connection>> {
+  const command = textOf(plugin, "command");
+  if (command === undefined) throw new InputError("users[].user.exec has no command", [file]);
+  const args = member(plugin, "args");
+  const variables = member(plugin, "env");
+  const added = Array.isArray(variables)
+    ? variables.filter(isObject).map(({ name, value }) => [String(name), String(value)])
+    : [];
+  const info = { apiVersion: member(plugin, "apiVersion"), kind: "ExecCredential", spec: { interactive: false } };
+  try {
+    const { stdout } = await promisify(execFile)(command, Array.isArray(args) ? args.map(String) : [], {
+      env: { ...process.env, ...Object.fromEntries(added), KUBERNETES_EXEC_INFO: JSON.stringify(info) },
+    });
+    const status = member(JSON.parse(stdout) as JsonObject, "status");
+    if (!isObject(status)) throw new TypeError("it returned no status");
+    const token = textOf(status, "token");
+    const cert = textOf(status, "clientCertificateData");
+    const key = textOf(status, "clientKeyData");
+    return { ...(token && { token }), ...(cert && { cert }), ...(key && { key }) };
+  } catch (error) {
+    throw new InputError(`Cannot get credentials from ${JSON.stringify(command)}: ${(error as Error).message}`, [file], { cause: error });
+  }
+}
+
+/** Sends one request; whatever the status, the answer is a value. */
+export function send(connection: Connection, method: string, path: string, body?: Json): Promise<Answer> {
+  const url = new URL(path, connection.server);
+  const { ca, cert, key, token, isInsecure } = connection;
+  return new Promise((fulfil, reject) => {
+    const request = (url.protocol === "http:" ? requestPlain : requestTls)(url, {
+      method,
+      headers: {
+        accept: "application/json",
+        ...(body !== undefined && { "content-type": "application/json" }),
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      },
+      ...(ca !== undefined && { ca }),
+      ...(cert !== undefined && { cert }),
+      ...(key !== undefined && { key }),
+      rejectUnauthorized: !isInsecure,
+      timeout: 30_000,
+    }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => fulfil({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+    });
+    request.on("timeout", () => request.destroy(new Error("no answer within 30 s")));
+    request.on("error", reject);
+    request.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+function entry(config: Json, list: string, key: string, name: string | undefined, file: string): JsonObject {
+  const entries = isObject(config) ? member(config, list) : undefined;
+  const found = Array.isArray(entries) ? entries.find((one) => isObject(one) && member(one, "name") === name) : undefined;
+  const value = isObject(found) ? member(found, key) : undefined;
+  if (!isObject(value)) throw new InputError(`No ${key} is named ${JSON.stringify(name ?? "")}`, [file]);
+  return value;
+}
+
+function textOf(value: Json, key: string): string | undefined {
+  const found = isObject(value) ? member(value, key) : undefined;
+  return typeof found === "string" ? found : undefined;
+}

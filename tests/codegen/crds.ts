@@ -1,0 +1,151 @@
+/**
+ * Checks the generator on any folder of CustomResourceDefinitions with labelled examples.
+ *
+ *     node tests/codegen/crds.ts FOLDER
+ *
+ * FOLDER holds CustomResourceDefinitions (YAML or JSON, at any depth) and examples.json or examples.json.gz: a list
+ * of `{crd, version, object, accepted, message}`, where `crd` is the name of the CustomResourceDefinition, and
+ * `accepted` and `message` are what a real API server said (fieldValidation=Strict).
+ *
+ * Every CustomResourceDefinition must be generated and be clean under the strictest settings of TypeScript 5 and 7
+ * and `deno check`; each example must be accepted or refused by the types as it was by the server, as far as a type
+ * can say, and by the validator exactly.
+ * @module
+ */
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { documentsOf, generate, type SourceDocument } from "../../codegen/mod.ts";
+import {
+  askCommand,
+  askTypeScript5,
+  type Candidate,
+  type Literals,
+  literalsOf,
+  strictOptions,
+  type Verdict,
+  writeAll,
+} from "./verdicts.ts";
+
+interface Example {
+  crd: string;
+  version: string;
+  object: { kind: string };
+  accepted: boolean;
+  message: string | null;
+  /** What was changed in it, for messages. */
+  what?: string;
+}
+
+/** What a type can refuse. */
+const sayable =
+  /unknown field|Required value|Unsupported value|in body must be of type (?:string|integer|number|boolean|array|object|null)\b|must validate|must not validate|cannot be handled as/;
+/** What no type can refuse: bounds, patterns, formats and CEL; a union can fail for them as well. */
+const beyondTypes =
+  /should (?:match|be|have)|in body must be of type (?!string|integer|number|boolean|array|object|null)|Too (?:long|many|few)|may not be more|Duplicate value/;
+
+/** Whether the server's message names something that a type can refuse. */
+function isSayable(message: string): boolean {
+  const isUnion = /must validate|must not validate/.test(message);
+  if (isUnion && beyondTypes.test(message) && !/unknown field|Required value|Unsupported value/.test(message)) return false;
+  return sayable.test(message);
+}
+
+const args = process.argv.slice(2);
+const flags = args.filter((arg) => arg.startsWith("--"));
+const [folder, ...more] = args.filter((arg) => !arg.startsWith("--"));
+if (folder === undefined) {
+  console.error("Usage: node tests/codegen/crds.ts FOLDER [EXAMPLES.json]... [--only-typescript-5]");
+  process.exit(2);
+}
+const outcome = await checkFolder(folder, flags.includes("--only-typescript-5"));
+process.exitCode = outcome === 0 ? 0 : 1;
+
+async function checkFolder(folder: string, only5: boolean): Promise<number> {
+  const documents: SourceDocument[] = [];
+  let examples: Example[] = [];
+  for (const file of (await readdir(folder, { recursive: true })).sort()) {
+    const path = join(folder, file);
+    if (/(^|\/)examples\.json\.gz$/.test(file)) {
+      examples = examples.concat(JSON.parse(gunzipSync(await readFile(path)).toString()) as Example[]);
+    } else if (/(^|\/)examples\.json$/.test(file)) {
+      examples = examples.concat(JSON.parse(await readFile(path, "utf8")) as Example[]);
+    } else if (/\.(ya?ml|json)$/.test(file)) {
+      documents.push(...documentsOf(await readFile(path, "utf8"), path));
+    }
+  }
+  if (more.length > 0) examples = [];
+  for (const path of more) examples = examples.concat(JSON.parse(await readFile(path, "utf8")) as Example[]);
+  const { files, crds } = generate(documents);
+  const groups = new Map(crds.map((crd) => [`${crd.plural}.${crd.group}`, crd.group]));
+  const candidates: Candidate[] = examples.map(({ crd, version, object }) => ({
+    module: `${groups.get(crd)}/${version}`,
+    type: object.kind,
+    object,
+  }));
+  const literals = literalsOf(candidates);
+  const out = await mkdtemp(join(tmpdir(), "codegen-crds-"));
+  try {
+    await writeAll(out, files);
+    await writeAll(out, [...literals.files].map(([path, { text }]) => [path, text]));
+    await writeFile(join(out, "package.json"), '{"type":"module"}');
+    console.log(`${crds.length} CustomResourceDefinitions, ${files.size} files, ${examples.length} examples`);
+    let failed = 0;
+    failed += report("TypeScript 5", askTypeScript5(out, [...files.keys()], literals), examples);
+    if (only5) return failed;
+    await writeFile(
+      join(out, "tsconfig.json"),
+      JSON.stringify({
+        compilerOptions: {
+          ...strictOptions,
+          target: "es2024",
+          module: "nodenext",
+          lib: ["es2024", "dom"],
+          types: [],
+        },
+        include: ["**/*.ts"],
+      }),
+    );
+    failed += report("TypeScript 7", await askTypeScript7(out, literals), examples);
+    return failed;
+  } finally {
+    await rm(out, { recursive: true });
+  }
+}
+
+function askTypeScript7(out: string, literals: Literals): Promise<Verdict> {
+  const tsc = fileURLToPath(new URL("../../node_modules/typescript-7/bin/tsc", import.meta.url));
+  return askCommand(out, process.execPath, [tsc, "-p", ".", "--pretty", "false"], literals);
+}
+
+/** Prints what is wrong and how much was right; returns the number of wrong verdicts. */
+function report(compiler: string, verdict: Verdict, examples: readonly Example[]): number {
+  let wrong = verdict.elsewhere.length;
+  for (const line of verdict.elsewhere.slice(0, 20)) console.log(`  not clean: ${line}`);
+  const counts = { accepted: 0, refused: 0, beyond: 0 };
+  for (const [index, { crd, version, accepted, message, what }] of examples.entries()) {
+    const refusal = verdict.refused.get(index);
+    if (accepted && refusal !== undefined) {
+      wrong++;
+      console.log(
+        `  refused by the type, accepted by the API server: ${crd} ${version} #${index}: ${
+          refusal.slice(0, 600)
+        }`,
+      );
+    } else if (!accepted && refusal === undefined && isSayable(message ?? "")) {
+      wrong++;
+      console.log(
+        `  accepted by the type, refused by the API server: ${crd} ${version} #${index} ${what ?? ""}: ${message}`,
+      );
+    } else if (accepted) counts.accepted++;
+    else if (refusal !== undefined) counts.refused++;
+    else counts.beyond++;
+  }
+  console.log(
+    `${compiler}: ${counts.accepted} accepted, ${counts.refused} refused, ${counts.beyond} refused for what no type can say, ${wrong} wrong`,
+  );
+  return wrong;
+}
