@@ -35,6 +35,7 @@ import {
   isInvalid,
   isNotFound,
   type KubernetesObject,
+  type Logger,
   type Manager,
   owns,
   type Request,
@@ -276,21 +277,18 @@ export class DatabaseReconciler {
       imageTemplate: this.#settings.imageTemplate,
       storage: present?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.storage?.toString(),
     });
-    const template = desired.spec.template.metadata;
     const restart = database.metadata.annotations?.[annotation.restart] ??
       present?.template.metadata?.annotations?.[annotation.restart];
-    const annotations: Record<string, string> = {
-      ...template.annotations,
-      [annotation.version]: effective.spec.version,
-      ...(restart === undefined ? {} : { [annotation.restart]: restart }),
-    };
-    return {
-      ...desired,
-      spec: {
-        ...desired.spec,
-        template: { ...desired.spec.template, metadata: { ...template, annotations } },
+    const spec = desired.spec!;
+    const metadata = {
+      ...spec.template.metadata,
+      annotations: {
+        ...spec.template.metadata?.annotations,
+        [annotation.version]: effective.spec.version,
+        ...(restart === undefined ? {} : { [annotation.restart]: restart }),
       },
-    } as unknown as StatefulSet;
+    };
+    return { ...desired, spec: { ...spec, template: { ...spec.template, metadata } } };
   }
 
   /** The Secret is created once, before there is data, and never written again. */
@@ -526,7 +524,7 @@ export class DatabaseReconciler {
 }
 
 /** An object to apply. */
-type Intent = [resource: Resource<KubernetesObject, unknown>, desired: KubernetesObject];
+type Intent = [resource: Resource<KubernetesObject, unknown>, desired: { metadata?: { name?: string } }];
 
 /** The value as the API server stores it: absent fields are absent. */
 function withoutUndefined<Value>(value: Value): Value {
@@ -599,10 +597,11 @@ Usage: operator [--kubeconfig FILE] [--context NAME] [options]
   --workers N            Databases reconciled at the same time; default 10
   -h, --help
 
-Exit codes: 0 stopped cleanly, 1 failed, 2 called wrongly.`;
+Exit codes: 0 stopped cleanly, 1 failed, 2 called wrongly, 3 lost the lease, 4 a source did not list in time,
+5 the stop took too long.`;
 
 /** Runs the operator until it is told to stop. */
-export async function main({ flags, env, signal }: Invocation): Promise<void> {
+export async function main({ flags, env, signal }: Invocation, log?: Logger): Promise<void> {
   const text = (flag: string, variable: string) => flags[flag]?.toString() ?? (env(variable) || undefined);
   const listed = [flags["watch-namespace"] ?? []].flat().map(String);
   const watchNamespaces = listed.length > 0
@@ -632,6 +631,7 @@ export async function main({ flags, env, signal }: Invocation): Promise<void> {
       rest,
       name: fieldManager,
       watchNamespaces,
+      ...(log ? { log } : {}),
       leaderElection: leaseNamespace ? { namespace: leaseNamespace, name: fieldManager } : false,
       http: listen ? parseListen(listen) : false,
     });
@@ -660,13 +660,17 @@ function parseListen(listen: string): { host?: string; port: number } {
 }
 
 if (import.meta.main) {
-  await runCommand(usage, {
-    "kubeconfig": { type: "string" },
-    "context": { type: "string" },
-    "watch-namespace": { type: "string", multiple: true },
-    "lease-namespace": { type: "string" },
-    "image": { type: "string" },
-    "listen": { type: "string" },
-    "workers": { type: "string" },
-  }, main);
+  await runCommand(
+    usage,
+    {
+      "kubeconfig": { type: "string" },
+      "context": { type: "string" },
+      "watch-namespace": { type: "string", multiple: true },
+      "lease-namespace": { type: "string" },
+      "image": { type: "string" },
+      "listen": { type: "string" },
+      "workers": { type: "string" },
+    },
+    (invocation) => main(invocation),
+  );
 }

@@ -25,6 +25,9 @@ export const expectedReasons: ReadonlySet<string> = new Set([
   "SwitchingOver",
 ]);
 
+/** Reasons that are called Creating in a Database that was never Ready. */
+const unsettled: ReadonlySet<string> = new Set(["Degraded", "Progressing"]);
+
 /** The longest message that crd.yaml takes. */
 const messageLengthMax = 4096;
 
@@ -40,7 +43,7 @@ export function conditionsOf(sight: Sight, step: Step, problems: readonly Proble
   const before = sight.database.status?.conditions?.find(({ type }) => type === "Ready");
   const isNew = before === undefined || before.reason === "Creating";
   const [problem] = problems.toSorted((a, b) => Number(b.stops) - Number(a.stops));
-  const reason = problem?.reason ?? (step.reason === "Degraded" && isNew ? "Creating" : step.reason);
+  const reason = problem?.reason ?? (isNew && unsettled.has(step.reason) ? "Creating" : step.reason);
   const message = problem ? problems.map((problem) => problem.message).join("; ") : step.message;
   const claim = (type: string, holds: boolean, reason: string, message: string): Claim => ({
     type,

@@ -1,75 +1,63 @@
 /**
- * The frame of a program: flags, environment, signals, exit code, and one clear line when it fails.
+ * The frame of a program that people call: flags, `--help`, environment, and one clear line when it fails.
  *
- * Exit codes: 0 after a clean stop or `--help`; 1 when it failed (lost lease, unreachable API server, caches that
- * did not fill); 2 when it was called wrongly.
+ * Signals and exit codes are those of {@linkcode runProcess}; a wrong call ends with 2 like a wrong configuration.
  * @module
  */
 
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { ConfigurationError, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
+import { createLogger } from "../logger.ts";
+import { exitCodes, runProcess } from "./process.ts";
 
 /** A flag that takes a value, a repeatable one, or a switch. */
 export interface Flag {
   type: "string" | "boolean";
   multiple?: boolean;
-  default?: string | boolean | string[];
 }
 
 /** What a program is called with. */
 export interface Invocation {
   /** Values of the flags, by name. */
   readonly flags: Record<string, string | boolean | (string | boolean)[] | undefined>;
-  /** Variables of the environment, by name; one that may not be read is absent. */
+  /** A variable of the environment; one that is not set, or that Deno may not read, is `undefined`. */
   readonly env: (name: string) => string | undefined;
-  /** Aborted by the first SIGTERM or SIGINT; a second one ends the process at once, with exit code 130. */
+  /** Aborted by SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Runs a program to its end and sets the exit code.
+ * Runs a program to its end, and the process with it.
  *
  * @param usage text of `--help`
- * @param flags what it may be called with; `--help` is added
+ * @param flags what it may be called with; `--help` and `-h` are added
  */
 export async function runCommand(
   usage: string,
   flags: Record<string, Flag>,
   main: (invocation: Invocation) => Promise<void>,
 ): Promise<void> {
-  const stop = new AbortController();
-  const onSignal = (name: string) => {
-    if (stop.signal.aborted) process.exit(130);
-    stop.abort(new Error(`Stopped by ${name}`));
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  const options = { ...flags, help: { type: "boolean" as const, short: "h" } };
+  let values: Invocation["flags"];
   try {
-    const values = parseFlags(flags);
-    if (values.help) return console.log(usage);
-    await main({ flags: values, env: readVariable, signal: stop.signal });
-    process.exitCode = 0;
-  } catch (error) {
-    console.error(`error: ${describe(error)}`);
-    process.exitCode = error instanceof UsageError || error instanceof ConfigurationError ? 2 : 1;
-  } finally {
-    process.off("SIGTERM", onSignal);
-    process.off("SIGINT", onSignal);
+    values = parseArgs({ args: process.argv.slice(2), options, strict: true, allowPositionals: false }).values;
+  } catch (cause) {
+    console.error(`error: ${messageOf(cause).replace(/\. To specify a positional.*$/s, "")}; see --help`);
+    process.exit(exitCodes.configuration);
   }
+  if (values.help) {
+    console.log(usage);
+    return;
+  }
+  const log = createLogger({ sink: (line) => console.error(plain(JSON.parse(line))) });
+  await runProcess((signal) => main({ flags: values, env: readVariable, signal }), log);
 }
 
-class UsageError extends Error {}
-
-function parseFlags(flags: Record<string, Flag>): Invocation["flags"] {
-  const options = { ...flags, help: { type: "boolean" as const, short: "h" } };
-  try {
-    return parseArgs({ args: process.argv.slice(2), options, strict: true, allowPositionals: false }).values;
-  } catch (cause) {
-    throw new UsageError(`${messageOf(cause).replace(/\.? To specify a positional.*$/s, "")}; see --help`, {
-      cause,
-    });
-  }
+/** A log line as people read it on a terminal. */
+function plain(line: { msg?: string; error?: string; cause?: string; signal?: string }): string {
+  if (line.error === undefined) return `${line.msg}${line.signal ? ` (${line.signal})` : ""}`;
+  return `error: ${line.error}${line.cause && !line.error.includes(line.cause) ? `: ${line.cause}` : ""}`;
 }
 
 /** Deno refuses a variable that was not allowed by name: to the program it is one that is not set. */
@@ -79,15 +67,4 @@ function readVariable(name: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The message and those of its causes, in one line. */
-function describe(error: unknown): string {
-  const messages: string[] = [];
-  for (let at: unknown = error, depth = 0; at !== undefined && depth < 4; depth++) {
-    const text = messageOf(at);
-    if (!messages.some((message) => message.includes(text))) messages.push(text);
-    at = at instanceof Error ? at.cause : undefined;
-  }
-  return messages.join(": ");
 }
