@@ -2,57 +2,57 @@
  * Text to documents: JSON, YAML of several documents, and Lists.
  * @module
  */
-import { parseAllDocuments } from "yaml";
+import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from "js-yaml";
 import { InputError } from "./errors.ts";
 import type { SourceDocument } from "./generate.ts";
 import { isObject, type Json, member } from "./json.ts";
 
+/** YAML 1.2, and merge keys as kubectl knows them. */
+const schema = CORE_SCHEMA.withTags(mergeTag);
+
 /**
- * The documents of a text; the items of a List are documents of their own.
+ * The documents of a text; the items of a List are documents of their own, empty documents are none.
  *
- * @throws {InputError} when it is neither JSON nor YAML, with line and column
+ * @param place the file or URL, for messages
+ * @throws {InputError} when it is neither JSON nor YAML, with document, line and column
  */
 export function documentsOf(text: string, place: string): SourceDocument[] {
-  const values = /^\s*[{[]/.test(text) ? jsonOrYaml(text, place) : yaml(text, place);
-  const found: SourceDocument[] = [];
-  for (const [index, value] of values.entries()) {
-    const here = values.length === 1 ? [place] : [place, `document ${index + 1}`];
-    found.push(...unlisted(value, here));
-  }
-  return found;
+  const values = (/^\s*[{[]/.test(text) ? json(text) : undefined) ?? yaml(text, place);
+  return values.flatMap((value, index) =>
+    value === null || value === undefined
+      ? []
+      : unlisted(value, values.length === 1 ? [place] : [place, `document ${index + 1}`])
+  );
 }
 
-function jsonOrYaml(text: string, place: string): Json[] {
+function json(text: string): Json[] | undefined {
   try {
     return [JSON.parse(text) as Json];
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    return yaml(text, place); // YAML in flow style begins like JSON.
+    return undefined; // YAML in flow style begins like JSON.
   }
 }
 
 function yaml(text: string, place: string): Json[] {
-  const values: Json[] = [];
-  for (
-    const [index, document] of parseAllDocuments(text, { logLevel: "error", merge: true, uniqueKeys: true })
-      .entries()
-  ) {
-    const [error] = document.errors;
-    if (error !== undefined) {
-      throw new InputError(`Cannot read the YAML: ${error.message}`, [place, `document ${index + 1}`], {
-        cause: error,
-      });
-    }
-    const value = document.toJS({ maxAliasCount: -1 }) as Json | undefined;
-    if (value !== null && value !== undefined) values.push(value);
+  try {
+    return loadAll(text, { schema, maxDepth: 2_000 }) as Json[];
+  } catch (error) {
+    if (!(error instanceof YAMLException)) throw error;
+    const { line = 0, column = 0 } = error.mark ?? {};
+    const before = text.split("\n").slice(0, line + 1);
+    const number = before.filter((one, index) => /^---(\s|$)/.test(one) && index > 0).length + 1;
+    const hint = /\{\{/.test(text) ? '; it looks like a template, render it first (helm template, "kustomize build")' : "";
+    throw new InputError(
+      `Cannot read the YAML at line ${line + 1}, column ${column + 1}: ${error.reason}${hint}`,
+      [place, `document ${number}`],
+      { cause: error },
+    );
   }
-  return values;
 }
 
 function unlisted(value: Json, place: readonly string[]): SourceDocument[] {
-  const items = isObject(value) && String(member(value, "kind")).endsWith("List")
-    ? member(value, "items")
-    : undefined;
+  const items = isObject(value) && String(member(value, "kind")).endsWith("List") ? member(value, "items") : undefined;
   if (!Array.isArray(items)) return [{ place, value }];
   return items.flatMap((item, index) => unlisted(item, [...place, `item ${index + 1}`]));
 }

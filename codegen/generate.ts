@@ -5,9 +5,8 @@
 import type { ApiKind } from "./api.ts";
 import { type Crd, type CrdVersion, isCrd, readCrd } from "./crd.ts";
 import { InputError } from "./errors.ts";
-import type { Json, JsonObject } from "./json.ts";
-import { byCodeUnit } from "./json.ts";
-import { kindTypes } from "./kind.ts";
+import { byCodeUnit, type Json, type JsonObject } from "./json.ts";
+import { kindShapes, kindTypes } from "./kind.ts";
 import { header, type KindNames, type ModuleKind, modulePath, moduleText } from "./module.ts";
 import { isOpenApi, OpenApi } from "./openapi.ts";
 import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
@@ -53,40 +52,39 @@ export function generate(documents: readonly SourceDocument[], options: Generate
   const failures: InputError[] = [];
   const openApi = new OpenApi();
   openApi.add(metaDocument as unknown as JsonObject, ["openapi/meta_v1.json"]);
-  const crds: Crd[] = [];
+  const read: Crd[] = [];
   let skipped = 0;
   for (const { place, value } of documents) {
     attempt(() => {
       if (isOpenApi(value)) openApi.add(value, place);
-      else if (isCrd(value)) crds.push(readCrd(value, place));
+      else if (isCrd(value)) read.push(readCrd(value, place));
       else skipped++;
     });
   }
-  const unique = crds.filter((crd, index) =>
-    attempt(() => refuseDouble(crd, crds.slice(0, index))) === "done"
-  );
+  // In a fixed order, whatever the order of the files: numbers in names depend on it.
+  read.sort((a, b) => byCodeUnit(`${a.group}/${a.kind}`, `${b.group}/${b.kind}`));
 
   const modules = new Modules(client);
-  addBuiltIn(openApi, options.kinds, modules);
-  for (const crd of unique) {
-    const made: [CrdVersion, ModuleKind][] = [];
-    const outcome = attempt(() => {
-      for (const version of crd.versions) made.push([version, crdKind(crd, version)]);
+  attempt(() => addBuiltIn(openApi, options.kinds, modules));
+  const crds: Crd[] = [];
+  for (const crd of read) {
+    attempt(() => {
+      refuseDouble(crd, crds);
+      const made = crd.versions.map((version): [string, ModuleKind] => [version.name, crdKind(crd, version)]);
+      for (const [version, kind] of made) modules.addKind(crd.group, version, kind);
+      crds.push(crd);
     });
-    if (outcome === "done") {
-      for (const [version, kind] of made) modules.addKind(crd.group, version.name, kind);
-    }
   }
-  return { files: modules.files(), crds: unique, skipped, failures };
+  if (failures.length === 1 && !keepGoing) throw failures[0]!;
+  if (failures.length > 1 && !keepGoing) throw new InputError(failures.map(({ message }) => message).join("\n"));
+  return { files: modules.files(), crds, skipped, failures };
 
-  function attempt(action: () => void): "done" | "failed" {
+  function attempt(action: () => void): void {
     try {
       action();
-      return "done";
     } catch (error) {
-      if (!keepGoing || !(error instanceof InputError)) throw error;
+      if (!(error instanceof InputError)) throw error;
       failures.push(error);
-      return "failed";
     }
   }
 }
@@ -106,6 +104,7 @@ function refuseDouble(crd: Crd, before: readonly Crd[]): void {
 
 function crdKind(crd: Crd, version: CrdVersion): ModuleKind {
   const { group, kind, listKind, plural, scope } = crd;
+  const shapes = kindShapes(crd, version);
   return {
     group,
     version: version.name,
@@ -115,7 +114,7 @@ function crdKind(crd: Crd, version: CrdVersion): ModuleKind {
     scope,
     hasStatus: version.hasStatus,
     hasScale: version.hasScale,
-    types: (kindNames, names) => kindTypes(crd, version, kindNames, names),
+    types: (kindNames, names) => kindTypes(crd, version, shapes, kindNames, names),
   };
 }
 

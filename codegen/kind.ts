@@ -26,12 +26,18 @@ const listMeta: Shape = { type: "imported", name: "ListMeta", module: metaModule
 
 const rootKeys = ["apiVersion", "kind", "metadata"];
 
+/** What one version of a kind may be: what a client writes, and what it reads. */
+export interface KindShapes {
+  write: Shape;
+  read: Shape;
+}
+
 /**
- * The types of a version, in the order in which a person would read them.
+ * The shapes of a version.
  *
  * @throws {InputError} when the schema cannot be read
  */
-export function kindTypes(crd: Crd, version: CrdVersion, kindNames: KindNames, names: Names): Printable[] {
+export function kindShapes(crd: Crd, version: CrdVersion): KindShapes {
   const place = [...crd.place, `version ${JSON.stringify(version.name)}`];
   const type = member(version.schema, "type");
   if (type !== "object") {
@@ -41,43 +47,46 @@ export function kindTypes(crd: Crd, version: CrdVersion, kindNames: KindNames, n
     ]);
   }
   const walk: Walk = { declarations: new Declarations(), objectMeta, seen: new WeakMap(), place };
-  const read = rootShape(
-    viewsOf(withoutKeys(version.schema, rootKeys), walk, "openAPIV3Schema").read,
-    crd,
-    version,
-    "read",
-  );
+  const read = viewsOf(withoutKeys(version.schema, rootKeys), walk, "openAPIV3Schema").read;
   const written = withoutKeys(version.schema, version.hasStatus ? [...rootKeys, "status"] : rootKeys);
-  const write = rootShape(viewsOf(written, walk, "openAPIV3Schema").write, crd, version, "write");
+  const write = viewsOf(written, walk, "openAPIV3Schema").write;
+  return { write: rootShape(write, crd, version, "write"), read: rootShape(read, crd, version, "read") };
+}
 
+/** The types of a version, in the order in which a person would read them. */
+export function kindTypes(
+  crd: Crd,
+  version: CrdVersion,
+  { write, read }: KindShapes,
+  kindNames: KindNames,
+  names: Names,
+): Printable[] {
   const naming = new Naming(names, kindNames.write, kindNames.read);
   naming.walk(write, "write");
   naming.walk(read, "read");
-
-  const doc = docOf(crd, version);
+  const stored: Shape = { type: "reference", to: { id: -1, shape: read, name: kindNames.read } };
   const list: Shape = {
     type: "object",
     fields: [
       field("apiVersion", { type: "literal", values: [`${crd.group}/${version.name}`] }),
       field("kind", { type: "literal", values: [crd.listKind] }),
       field("metadata", listMeta),
-      field("items", {
-        type: "array",
-        items: { type: "reference", to: { id: -1, shape: read, name: kindNames.read } },
-      }),
+      field("items", { type: "array", items: stored }),
     ],
   };
+  const readDoc = `${article(crd.kind)} ${crd.kind} as the API server returns it: defaults filled in, with its status.`;
+  const deprecated = deprecationOf(version);
   return [
-    { name: kindNames.write, shape: write, doc: doc },
-    {
-      name: kindNames.read,
-      shape: read,
-      doc: `A ${crd.kind} as the API server returns it: defaults filled in, with its status.`,
-    },
-    { name: kindNames.list, shape: list, doc: `A list of ${crd.kind} objects.` },
+    { name: kindNames.write, shape: write, doc: docOf(crd, version) },
+    { name: kindNames.read, shape: read, doc: [readDoc, ...deprecated].join("\n\n") },
+    { name: kindNames.list, shape: list, doc: [`A list of ${crd.kind} objects.`, ...deprecated].join("\n\n") },
     ...naming.declared,
     ...naming.aliases,
   ];
+}
+
+function article(kind: string): string {
+  return /^[AEIOU]/i.test(kind) ? "An" : "A";
 }
 
 function field(key: string, shape: Shape, doc = ""): Field {
@@ -86,14 +95,18 @@ function field(key: string, shape: Shape, doc = ""): Field {
 
 /** The description of the kind, and what the version says about itself. */
 function docOf(crd: Crd, version: CrdVersion): string {
+  const description = commentOf({ ...version.schema, properties: {} });
   const blocks = [
-    commentOf({ ...version.schema, properties: {} }) || `${crd.kind} of ${crd.group}/${version.name}.`,
+    description === "" ? `${crd.kind} of ${crd.group}/${version.name}.` : description,
     ...(version.served ? [] : [`The API server does not serve ${version.name}.`]),
-    ...(version.deprecation === undefined
-      ? []
-      : [tag("deprecated", version.deprecation || `${version.name} is deprecated`)]),
+    ...deprecationOf(version),
   ];
   return blocks.join("\n\n");
+}
+
+function deprecationOf({ name, deprecation }: CrdVersion): string[] {
+  if (deprecation === undefined) return [];
+  return [tag("deprecated", deprecation === "" ? `${name} is deprecated` : deprecation)];
 }
 
 /** The schema without some of its properties. */

@@ -39,6 +39,8 @@ const alternativesMax = 128;
 
 const allTypes = ["string", "number", "boolean", "array", "object", "null"];
 
+const junctionKeywords = ["allOf", "anyOf", "oneOf", "not"];
+
 /** Keywords that can fail a value and that no type can say. */
 const unsayable = [
   "pattern",
@@ -60,11 +62,16 @@ const unsayable = [
 
 /** Whether any value meets it. */
 export function isAlways(constraint: Constraint): boolean {
-  return constraint.some((alternative) => keyOf(alternative) === keyOf(nothing));
+  return constraint.some((alternative) =>
+    alternative === nothing ||
+    alternative.required.size + alternative.forbidden.size + alternative.fields.size === 0 &&
+      [alternative.values, alternative.except, alternative.types, alternative.items, alternative.rest].every((part) => part === undefined)
+  );
 }
 
 /** The condition that a schema's logical keywords are, without its own `required`, `enum` and properties. */
 export function junctions(schema: JsonObject): Constraint {
+  if (!junctionKeywords.some((keyword) => Object.hasOwn(schema, keyword))) return always;
   return all(junctionParts(schema));
 }
 
