@@ -8,6 +8,7 @@
  */
 
 import type { Member } from "./observe.ts";
+import type { Trouble } from "./trouble.ts";
 
 /** A member with what decisions need beyond Patroni's report. */
 export interface MemberSeen
@@ -16,8 +17,8 @@ export interface MemberSeen
   readonly upToDate: boolean;
   /** A parameter waits for a restart. */
   readonly pendingRestart: boolean;
-  /** The kubelet's or scheduler's reason why its containers cannot run. */
-  readonly trouble?: string;
+  /** Why its containers cannot run, in the kubelet's or scheduler's words. */
+  readonly trouble?: Trouble | undefined;
   readonly startedMs?: number;
 }
 
@@ -67,7 +68,8 @@ const wakeAloneMs = 60_000;
 
 /** The one step that comes next. Each rule either has one or leaves it to the next rule. */
 export function decide(seen: Situation): Step {
-  return create(seen) ?? repair(seen) ?? settle(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ??
+  return create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ?? grow(seen) ?? shrink(seen) ??
+    heal(seen) ??
     roll(seen) ??
     handOver(seen) ?? done(seen);
 }
@@ -90,6 +92,12 @@ function firstReplicas({ initialized, lastPrimary, wanted }: Situation): number 
   return Math.min(wanted, last + 1);
 }
 
+/** Before the StatefulSet controller has seen the newest template, nobody knows which members are stale. */
+function beSeen({ settled, deleting }: Situation): Step | undefined {
+  if (settled || deleting) return undefined;
+  return wait("Progressing", "The StatefulSet controller has not seen the newest template yet");
+}
+
 /** A broken pod of an old template never heals by itself, and it is down already. */
 function repair({ members, deleting, primary }: Situation): Step | undefined {
   const broken = members.find((member) =>
@@ -97,17 +105,15 @@ function repair({ members, deleting, primary }: Situation): Step | undefined {
     !member.ready
   );
   if (!broken || deleting) return undefined;
-  const message =
-    `Replacing ${broken.name}, which cannot run (${broken.trouble}), by a pod of the new template`;
+  const message = `Replacing ${broken.name}, which cannot run (${
+    broken.trouble!.reason
+  }), by a pod of the new template`;
   return { kind: "restart", pod: broken.name, reason: "RollingOut", message };
 }
 
 /** What is under way ends before anything else begins. */
 function settle(seen: Situation): Step | undefined {
   if (seen.deleting) return undefined;
-  if (!seen.settled) {
-    return wait("Progressing", "The StatefulSet controller has not seen the newest template yet");
-  }
   if (seen.patroniPaused) return wait("Paused", "Patroni is paused: no member is restarted or switched over");
   if (seen.switchoverPending) return wait("SwitchingOver", "Patroni has been asked for a switchover");
   return undefined;
@@ -188,7 +194,9 @@ function heal({ members, replicas = 0, primary, initialized }: Situation): Step 
   const unwell = members.filter((member) => !isServing(member));
   if (unwell.length === 0 && members.length >= replicas && primary) return undefined;
   const troubled = unwell.find((member) => member.trouble);
-  if (troubled) return wait(troubled.trouble!, `${troubled.name} cannot run: ${troubled.trouble}`);
+  if (troubled?.trouble) {
+    return wait(troubled.trouble.reason, `${troubled.name} cannot run: ${troubled.trouble.message}`);
+  }
   if (!primary) {
     return wait(
       "Degraded",

@@ -11,7 +11,7 @@ import type { MemberSeen, Situation } from "./decide.ts";
 import { annotation, fieldManager, label, namesOf } from "./names.ts";
 import { type Member, observe, type Observed } from "./observe.ts";
 import { parameterProblems } from "./parameters.ts";
-import { podTrouble } from "./trouble.ts";
+import { podTrouble, type Trouble } from "./trouble.ts";
 import { parseVersion } from "./versions.ts";
 
 /** What one pass has read. */
@@ -44,7 +44,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
         ...member,
         upToDate: updated !== undefined && member.revision === updated,
         pendingRestart: member.pendingRestart && (patroni.members.length === 1 || !lowersForStandbys(member)),
-        trouble: pod && podTrouble(pod)?.reason,
+        trouble: pod && lastingTrouble(pod, nowMs),
         startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
       };
     }),
@@ -57,6 +57,15 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     switchoverTo: database.status?.operations?.switchoverTo,
     nowMs,
   };
+}
+
+/** A new pod waits for its volume: that it cannot be scheduled is trouble only when it lasts, in milliseconds. */
+const schedulingMs = 15_000;
+
+function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefined {
+  const trouble = podTrouble(pod);
+  const ageMs = nowMs - Date.parse(pod.metadata?.creationTimestamp ?? "");
+  return trouble?.reason === "Unschedulable" && ageMs < schedulingMs ? undefined : trouble;
 }
 
 /**

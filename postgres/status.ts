@@ -97,7 +97,7 @@ function memberStatus(
   return {
     name: member.name,
     role: member.role,
-    state: member.trouble ?? word,
+    state: member.trouble?.reason ?? word,
     timeline: report.timeline,
     ready: isServing(member),
     synchronous: member.role !== "primary" && synchronous.includes(member.name),

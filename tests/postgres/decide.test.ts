@@ -205,7 +205,7 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
       members: [
         member(0, { ...leads, ...old }),
         member(1, old),
-        member(2, { ...down, trouble: "ImagePullBackOff" }),
+        member(2, { ...down, trouble: { reason: "ImagePullBackOff", message: "it cannot" } }),
       ],
     },
     want: "wait: ImagePullBackOff",
@@ -216,7 +216,7 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
       members: [
         member(0, { ...leads, ...old }),
         member(1, old),
-        member(2, { ...down, ...old, trouble: "ImagePullBackOff" }),
+        member(2, { ...down, ...old, trouble: { reason: "ImagePullBackOff", message: "it cannot" } }),
       ],
     },
     want: "restart db-2: RollingOut",
@@ -344,7 +344,7 @@ test("no step breaks a promise, in 30,000 random situations, possible or not", (
         terminating: flip(0.1),
         upToDate: flip(0.6),
         pendingRestart: flip(0.1),
-        ...(!ready && flip() ? { trouble: "CrashLoopBackOff" } : {}),
+        ...(!ready && flip() ? { trouble: { reason: "CrashLoopBackOff", message: "it cannot" } } : {}),
         startedMs: 1_000_000 - Math.floor(random() * 120_000),
       });
     }).filter(() => flip(0.95));

@@ -106,7 +106,7 @@ export class Model {
       streaming: pod.state === "serving" && this.primary !== undefined && pod.ordinal !== this.primary,
       upToDate: pod.template === this.template,
       pendingRestart: false,
-      ...(pod.state === "broken" ? { trouble: "ImagePullBackOff" } : {}),
+      ...(pod.state === "broken" ? { trouble: { reason: "ImagePullBackOff", message: "it cannot" } } : {}),
       startedMs: pod.startedMs,
     }));
     return {
