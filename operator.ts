@@ -518,6 +518,8 @@ export class DatabaseReconciler {
     }
     const was = findCondition(before?.conditions, "Ready"), is = findCondition(conditions, "Ready")!;
     if (was?.status === is.status && was.reason === is.reason) return;
+    // A step was told when it was taken; what ends within a moment is not worth telling.
+    if ((step.kind !== "wait" && step.kind !== "done") || is.reason === "Progressing") return;
     const type = is.status === "True" || expectedReasons.has(is.reason) ? "Normal" : "Warning";
     events.record(database, { type, reason: is.reason, note: is.message, action: "Reconcile" });
   }
