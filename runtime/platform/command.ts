@@ -41,7 +41,8 @@ export async function runCommand(
   const options = { ...flags, help: { type: "boolean" as const, short: "h" } };
   let values: Invocation["flags"];
   try {
-    values = parseArgs({ args: process.argv.slice(2), options, strict: true, allowPositionals: false }).values;
+    values =
+      parseArgs({ args: process.argv.slice(2), options, strict: true, allowPositionals: false }).values;
   } catch (cause) {
     console.error(`error: ${messageOf(cause).replace(/\. To specify a positional.*$/s, "")}; see --help`);
     process.exit(exitCodes.configuration);

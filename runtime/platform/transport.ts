@@ -1,23 +1,21 @@
 /**
- * The transport: requests to one API server over node:http or node:https, on Deno and Node alike.
+ * The transport: requests to one API server, on Deno and Node alike.
  *
- * HTTP/1.1 on purpose. On Deno a fetch over HTTP/2 can stall in a body for ever (denoland/deno #21749), and undici
- * costs twice the memory. What it promises:
- * - Nothing waits for ever. Headers, and each part of a plain body, have a deadline, on writes as on reads; a stream
- *   has none of its own, because only its reader knows how long silence is normal.
- * - Few connections, kept and used again: plain requests share at most `socketsMax`, each watch holds one.
+ * HTTP/1.1 on purpose: on Deno a fetch over HTTP/2 can stall in a body for ever (denoland/deno #21749). What it promises:
+ * - Nothing waits for ever. The head of an answer, and each part of a plain body, have a deadline, on writes as on
+ *   reads; a stream has none of its own, because only its reader knows how long silence is normal.
+ * - Few connections, kept and used again: see connections.ts.
  * - Credentials are asked for at each request and refreshed once on 401.
- * - When one connection turns out to be silent, the idle ones are dropped too: they went the same way.
+ * - When one connection turns out to be silent, the idle ones are dropped too.
  * @module
  */
 
 import { Buffer } from "node:buffer";
-import http from "node:http";
-import https from "node:https";
 import { ApiError, DeadlineError, type Status } from "../errors.ts";
 import { abortReason, type Clock } from "../ports.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../types.ts";
 import { systemClock } from "./clock.ts";
+import { Connections } from "./connections.ts";
 
 /** How the TLS connection is made; all PEM. */
 export interface TlsOptions {
@@ -48,16 +46,25 @@ export interface TransportOptions {
   clock?: Clock;
   /** Connections for plain requests; default 5, which carried 1,000 writes a second here. */
   socketsMax?: number;
-  /** Longest wait for headers and between parts of a plain body; default 20 s: a webhook may take 10. */
+  /** Longest wait for the head and between parts of a plain body; default 20 s: a webhook may take 10. */
   silenceMaxMs?: number;
 }
 
 /** Of an error's body no more than this is read. */
 const ERROR_BYTES_MAX = 65_536;
-/** Pause of reading a stream whose reader does not keep up. */
-const STREAM_BUFFER_CHUNKS = 64;
+/** A stream whose reader is this far behind is not read on. */
+const STREAM_CHUNKS_MAX = 64;
 
-type Agents = { tls: TlsOptions; plain: http.Agent; streams: http.Agent };
+/** An answer whose head has come. `drain` is called once, and all that follows goes to it. */
+interface Answer {
+  status: number;
+  headers: Map<string, string>;
+  drain(sink: { onData(chunk: Buffer): void; onEnd(): void; onError(error: Error): void }): void;
+  /** Stops or goes on reading the socket. */
+  flow(isOpen: boolean): void;
+  /** Closes the connection; the sink hears of `error`. */
+  destroy(error: Error): void;
+}
 
 /** A connection to one API server. Made by `connect()`. */
 export class HttpTransport implements RestClient {
@@ -66,8 +73,7 @@ export class HttpTransport implements RestClient {
   readonly #url: URL;
   readonly #basePath: string;
   readonly #options: Required<TransportOptions>;
-  readonly #open = new Set<http.ClientRequest>();
-  #agents: Agents | undefined;
+  readonly #connections: Connections;
   #isClosed = false;
 
   constructor(options: TransportOptions) {
@@ -77,6 +83,7 @@ export class HttpTransport implements RestClient {
     this.#basePath = this.#url.pathname.replace(/\/$/, "");
     this.server = options.server;
     this.defaultNamespace = options.defaultNamespace;
+    this.#connections = new Connections({ url: this.#url, plainMax: socketsMax, clock });
   }
 
   performRequest(
@@ -89,106 +96,135 @@ export class HttpTransport implements RestClient {
     options: RequestOptions,
   ): Promise<JSONValue | Uint8Array | ReadableStream<Uint8Array> | ReadableStream<JSONValue>> {
     if (options.expectTunnel) throw new TypeError(`Cannot open a tunnel on "${options.path}": not supported`);
-    const response = await this.#respond(options);
     if (options.expectStream) {
-      const bytes = this.#streamOf(response, options);
+      const bytes = this.#streamOf(await this.#respond(options), options);
       return options.expectJson ? bytes.pipeThrough(jsonLines()) : bytes;
     }
-    const body = await this.#bodyOf(response, options, Infinity);
+    const endTurn = await this.#connections.turn(options.abortSignal);
+    let body: Buffer;
+    try {
+      body = await this.#bodyOf(await this.#respond(options), options, Infinity);
+    } finally {
+      endTurn();
+    }
     if (!options.expectJson) return body;
     try {
       return JSON.parse(body.toString("utf8")) as JSONValue;
     } catch (cause) {
-      throw new ApiError(0, `Cannot read the answer to ${options.method} ${options.path} as JSON`, { cause });
+      throw new ApiError(0, `Cannot read the answer to ${describe(options)} as JSON`, { cause });
     }
   }
 
   /** Ends every open request and every connection. Later requests are refused. */
   close(): void {
     this.#isClosed = true;
-    for (const request of this.#open) request.destroy(new Error("The connection was closed"));
-    this.#dropAgents();
+    this.#connections.close(new Error("The connection was closed"));
   }
 
-  /** The response, once its status is a success; credentials are refreshed once on 401. */
-  async #respond(options: RequestOptions): Promise<http.IncomingMessage> {
+  /** The answer, once its status is a success; credentials are refreshed once on 401. */
+  async #respond(options: RequestOptions): Promise<Answer> {
     const { credentials } = this.#options;
     for (let attempt = 1;; attempt++) {
-      const headers = await credentials.headers();
-      let response: http.IncomingMessage;
+      const given = credentials.headers();
+      const headers = given instanceof Promise ? await given : given;
+      let answer: Answer;
       try {
-        response = await this.#send(options, headers);
+        answer = await this.#send(options, headers);
       } catch (error) {
         // The server may close a kept connection just as it is used again: a read is then sent once more.
-        if (attempt === 1 && options.method === "GET" && isStaleSocket(error)) continue;
+        if (attempt === 1 && options.method === "GET" && error instanceof UnreachableError && error.isStale) {
+          continue;
+        }
         throw error;
       }
-      const status = response.statusCode ?? 0;
-      if (status >= 200 && status < 300) return response;
-      const error = await this.#refusal(response, options, status);
-      if (status !== 401 || attempt > 1 || !await credentials.refresh()) throw error;
+      if (answer.status >= 200 && answer.status < 300) return answer;
+      const error = await this.#refusal(answer, options);
+      if (answer.status !== 401 || attempt > 1 || !await credentials.refresh()) throw error;
     }
   }
 
-  #send(options: RequestOptions, credentials: Record<string, string>): Promise<http.IncomingMessage> {
-    const { clock, silenceMaxMs, userAgent } = this.#options;
+  /** Sends the request and waits for the head of its answer. */
+  #send(options: RequestOptions, credentials: Record<string, string>): Promise<Answer> {
+    const { clock, silenceMaxMs } = this.#options;
     const signal = options.abortSignal;
     return new Promise((resolve, reject) => {
       if (this.#isClosed) return reject(new Error(`Cannot ${describe(options)}: the connection was closed`));
       if (signal?.aborted) return reject(abortReason(signal));
-      const body = bodyBytes(options);
-      const query = options.querystring?.toString();
-      const agents = this.#agentsNow();
-      const request = (this.#url.protocol === "https:" ? https : http).request({
-        protocol: this.#url.protocol,
-        hostname: this.#url.hostname.replace(/^\[|\]$/g, ""),
-        port: this.#url.port || (this.#url.protocol === "https:" ? 443 : 80),
-        method: options.method,
-        path: this.#basePath + options.path + (query ? `?${query}` : ""),
-        agent: options.expectStream ? agents.streams : agents.plain,
-        ...(this.#url.protocol === "https:" ? agents.tls : {}),
-        headers: {
-          "user-agent": userAgent,
-          accept: options.accept ?? "application/json",
-          ...(body
-            ? { "content-type": options.contentType ?? "application/json", "content-length": body.length }
-            : {}),
-          ...credentials,
-        },
-      });
-      this.#open.add(request);
+      const request = this.#requestBytes(options, credentials);
+      const tls = this.#options.credentials.tls();
+      const connection = this.#connections.take(tls);
+      const isStale = connection.requests > 0;
+      const inbox = new Inbox();
       const cancelDeadline = clock.setTimer(silenceMaxMs, () => {
-        this.#dropIdleSockets();
-        request.destroy(
+        this.#connections.dropIdle();
+        connection.destroy(
           new DeadlineError(`Cannot ${describe(options)}: no answer within ${silenceMaxMs} ms`),
         );
       });
-      const onAbort = () => request.destroy(abortReason(signal!));
+      const onAbort = () => connection.destroy(abortReason(signal!));
       signal?.addEventListener("abort", onAbort, { once: true });
-      request.on("response", (response) => {
-        cancelDeadline();
-        resolve(response);
-      });
-      request.on("error", (error) => {
-        cancelDeadline();
-        reject(
-          error instanceof DeadlineError || signal?.aborted
-            ? error
-            : unreachable(options, this.server, error, request),
-        );
-      });
-      request.on("close", () => {
+      const isOver = () => {
         cancelDeadline();
         signal?.removeEventListener("abort", onAbort);
-        this.#open.delete(request);
+      };
+      connection.send(request, {
+        onHead: (status, headers) => {
+          cancelDeadline();
+          resolve({
+            status,
+            headers,
+            drain: (sink) => inbox.connect(sink),
+            flow: (isOpen) => isOpen ? connection.socket.resume() : connection.socket.pause(),
+            destroy: (error) => connection.destroy(error),
+          });
+        },
+        onData: (chunk) => inbox.onData(chunk),
+        onEnd: () => {
+          isOver();
+          connection.socket.resume();
+          this.#connections.give(connection, tls);
+          inbox.onEnd();
+        },
+        onError: (error) => {
+          isOver();
+          const isTold = error instanceof DeadlineError || signal?.aborted;
+          reject(isTold ? error : new UnreachableError(options, this.server, error, isStale));
+          inbox.onError(isTold ? error : cutOff(options, error));
+        },
       });
-      if (body) request.end(body);
-      else request.end();
     });
   }
 
+  #requestBytes(options: RequestOptions, credentials: Record<string, string>): Buffer {
+    const body = bodyBytes(options);
+    const query = options.querystring?.toString();
+    const headers: Record<string, string> = {
+      host: this.#url.host,
+      "user-agent": this.#options.userAgent,
+      accept: options.accept ?? "application/json",
+      ...credentials,
+    };
+    if (body) {
+      headers["content-type"] = options.contentType ?? "application/json";
+      headers["content-length"] = String(body.length);
+    }
+    let head = `${options.method} ${this.#basePath}${options.path}${query ? `?${query}` : ""} HTTP/1.1\r\n`;
+    for (const name in headers) head += `${name}: ${headers[name]}\r\n`;
+    // A line break in a name or token would begin another header, or another request.
+    if (
+      /[^\x20-\x7e\x80-\xff]/.test(head.replaceAll("\r\n", "")) ||
+      head.split("\r\n").length !== Object.keys(headers).length + 2
+    ) {
+      throw new TypeError(
+        `Cannot send ${options.method} request: its path or a header has a control character`,
+      );
+    }
+    const bytes = Buffer.from(`${head}\r\n`, "latin1");
+    return body ? Buffer.concat([bytes, body]) : bytes;
+  }
+
   /** Collects a plain body; each part must come within the deadline. */
-  #bodyOf(response: http.IncomingMessage, options: RequestOptions, bytesMax: number): Promise<Buffer> {
+  #bodyOf(answer: Answer, options: RequestOptions, bytesMax: number): Promise<Buffer> {
     const { clock, silenceMaxMs } = this.#options;
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
@@ -197,118 +233,115 @@ export class HttpTransport implements RestClient {
       const arm = () => {
         cancel();
         cancel = clock.setTimer(silenceMaxMs, () => {
-          this.#dropIdleSockets();
-          const error = new DeadlineError(
-            `Cannot ${describe(options)}: the answer stopped for ${silenceMaxMs} ms`,
+          this.#connections.dropIdle();
+          answer.destroy(
+            new DeadlineError(`Cannot ${describe(options)}: the answer stopped for ${silenceMaxMs} ms`),
           );
-          reject(error);
-          response.destroy(error);
         });
       };
       arm();
-      response.on("data", (chunk: Buffer) => {
-        arm();
-        bytes += chunk.length;
-        if (bytes <= bytesMax) chunks.push(chunk);
-      });
-      response.on("end", () => {
-        cancel();
-        if (response.complete) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
-        else reject(cutOff(options));
-      });
-      response.on("error", (error) => {
-        cancel();
-        reject(options.abortSignal?.aborted ? abortReason(options.abortSignal) : cutOff(options, error));
-      });
-      response.on("close", () => {
-        cancel();
-        reject(cutOff(options));
+      answer.drain({
+        onData: (chunk) => {
+          arm();
+          bytes += chunk.length;
+          if (bytes <= bytesMax) chunks.push(chunk);
+        },
+        onEnd: () => {
+          cancel();
+          resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+        },
+        onError: (error) => {
+          cancel();
+          reject(error);
+        },
       });
     });
   }
 
   /** The body as a stream. Cancelling it closes the connection; its reader sets the deadline. */
-  #streamOf(response: http.IncomingMessage, options: RequestOptions): ReadableStream<Uint8Array> {
+  #streamOf(answer: Answer, options: RequestOptions): ReadableStream<Uint8Array> {
     let isOver = false;
     return new ReadableStream<Uint8Array>({
       start: (controller) => {
-        const fail = (cause?: Error) => {
-          if (isOver) return;
-          isOver = true;
-          controller.error(
-            options.abortSignal?.aborted ? abortReason(options.abortSignal) : cutOff(options, cause),
-          );
-        };
-        response.on("data", (chunk: Buffer) => {
-          if (isOver) return;
-          controller.enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
-          if ((controller.desiredSize ?? 0) <= 0) response.pause();
+        answer.drain({
+          onData: (chunk) => {
+            if (isOver) return;
+            controller.enqueue(chunk);
+            if ((controller.desiredSize ?? 0) <= 0) answer.flow(false);
+          },
+          onEnd: () => {
+            if (isOver) return;
+            isOver = true;
+            controller.close();
+          },
+          onError: (error) => {
+            if (isOver) return;
+            isOver = true;
+            controller.error(error);
+          },
         });
-        response.on("end", () => {
-          if (isOver) return;
-          if (!response.complete) return fail();
-          isOver = true;
-          controller.close();
-        });
-        response.on("error", fail);
-        response.on("close", () => fail());
       },
       pull: () => {
-        response.resume();
+        if (!isOver) answer.flow(true);
       },
       cancel: (reason) => {
+        if (isOver) return;
         isOver = true;
-        if (reason instanceof DeadlineError) this.#dropIdleSockets();
-        response.destroy();
+        if (reason instanceof DeadlineError) this.#connections.dropIdle();
+        answer.destroy(cutOff(options));
       },
-    }, { highWaterMark: STREAM_BUFFER_CHUNKS });
+    }, { highWaterMark: STREAM_CHUNKS_MAX });
   }
 
   /** What a refusal says. Never the raw body of something that is not a Status: it could hold anything. */
-  async #refusal(response: http.IncomingMessage, options: RequestOptions, status: number): Promise<ApiError> {
-    const retryAfter = Number(response.headers["retry-after"]);
-    const retryAfterMs = Number.isFinite(retryAfter) && retryAfter >= 0 && response.headers["retry-after"]
-      ? retryAfter * 1000
-      : undefined;
+  async #refusal(answer: Answer, options: RequestOptions): Promise<ApiError> {
+    const { status } = answer;
+    const retryAfter = answer.headers.get("retry-after");
+    const retryAfterMs = retryAfter && /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) * 1000 : undefined;
     let parsed: Status | undefined;
     try {
-      const body = await this.#bodyOf(response, options, ERROR_BYTES_MAX);
-      parsed = JSON.parse(body.toString("utf8")) as Status;
-    } catch {
+      const body = await this.#bodyOf(answer, options, ERROR_BYTES_MAX);
+      const value = JSON.parse(body.toString("utf8")) as Status;
+      if (value?.kind === "Status") parsed = value;
+    } catch (error) {
+      if (options.abortSignal?.aborted) throw error;
       parsed = undefined; // An answer without a Status, from a proxy for example: the code alone has to do.
     }
-    const isStatus = parsed?.kind === "Status";
-    const message = (isStatus && parsed?.message) || `the server answered ${status}`;
+    const message = parsed?.message || `the server answered ${status}`;
     return new ApiError(status, `Cannot ${describe(options)}: ${message}`, {
-      reason: isStatus ? parsed?.reason : undefined,
-      details: isStatus ? parsed?.details : undefined,
+      reason: parsed?.reason,
+      details: parsed?.details,
       retryAfterMs,
     });
   }
+}
 
-  #agentsNow(): Agents {
-    const tls = this.#options.credentials.tls();
-    if (this.#agents?.tls === tls) return this.#agents;
-    this.#dropAgents();
-    const Agent = this.#url.protocol === "https:" ? https.Agent : http.Agent;
-    const shared = { keepAlive: true, keepAliveMsecs: 10_000, scheduling: "lifo" as const };
-    this.#agents = {
-      tls,
-      plain: new Agent({ ...shared, maxSockets: this.#options.socketsMax }),
-      streams: new Agent({ ...shared, maxFreeSockets: 1 }),
-    };
-    return this.#agents;
+/** Keeps what comes between the head of an answer and the one who wants its body. */
+class Inbox {
+  #sink: { onData(chunk: Buffer): void; onEnd(): void; onError(error: Error): void } | undefined;
+  #chunks: Buffer[] = [];
+  #end: { error?: Error } | undefined;
+
+  connect(sink: { onData(chunk: Buffer): void; onEnd(): void; onError(error: Error): void }): void {
+    this.#sink = sink;
+    for (const chunk of this.#chunks.splice(0)) sink.onData(chunk);
+    if (this.#end?.error) sink.onError(this.#end.error);
+    else if (this.#end) sink.onEnd();
   }
 
-  #dropAgents(): void {
-    this.#dropIdleSockets();
-    this.#agents = undefined;
+  onData(chunk: Buffer): void {
+    if (this.#sink) this.#sink.onData(chunk);
+    else this.#chunks.push(chunk);
   }
 
-  #dropIdleSockets(): void {
-    for (const agent of this.#agents ? [this.#agents.plain, this.#agents.streams] : []) {
-      for (const sockets of Object.values(agent.freeSockets)) sockets?.forEach((socket) => socket.destroy());
-    }
+  onEnd(): void {
+    this.#end = {};
+    this.#sink?.onEnd();
+  }
+
+  onError(error: Error): void {
+    this.#end = { error };
+    this.#sink?.onError(error);
   }
 }
 
@@ -320,7 +353,7 @@ function jsonLines(): TransformStream<Uint8Array, JSONValue> {
     transform(chunk, controller) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = lines.pop()!;
-      for (const line of lines) if (line) controller.enqueue(JSON.parse(line) as JSONValue);
+      for (const line of lines) if (line.trim()) controller.enqueue(JSON.parse(line) as JSONValue);
     },
     flush(controller) {
       if (rest.trim()) controller.enqueue(JSON.parse(rest) as JSONValue);
@@ -328,11 +361,11 @@ function jsonLines(): TransformStream<Uint8Array, JSONValue> {
   });
 }
 
-function bodyBytes(options: RequestOptions): Uint8Array | undefined {
+function bodyBytes(options: RequestOptions): Buffer | undefined {
   if (options.bodyStream) {
     throw new TypeError(`Cannot ${describe(options)}: a body as stream is not supported`);
   }
-  if (options.bodyRaw) return options.bodyRaw;
+  if (options.bodyRaw) return Buffer.from(options.bodyRaw);
   return options.bodyJson === undefined ? undefined : Buffer.from(JSON.stringify(options.bodyJson));
 }
 
@@ -340,33 +373,19 @@ function describe(options: RequestOptions): string {
   return `${options.method} ${options.path}`;
 }
 
+/** No answer came: refused, reset, no such host, a certificate that is not trusted. */
 class UnreachableError extends Error {
   override readonly name = "UnreachableError";
-  readonly isStaleSocket: boolean;
-  constructor(message: string, cause: Error, isStaleSocket: boolean) {
-    super(message, { cause });
-    this.isStaleSocket = isStaleSocket;
+  /** The connection had been used before, so the server may just have closed it. */
+  readonly isStale: boolean;
+
+  constructor(options: RequestOptions, server: string, cause: Error & { code?: string }, isStale: boolean) {
+    const what = cause.code && !cause.message.includes(cause.code)
+      ? `${cause.code}: ${cause.message}`
+      : cause.message;
+    super(`Cannot ${describe(options)} on ${server}: ${what || "connection failed"}`, { cause });
+    this.isStale = isStale && cause.code !== "ECONNREFUSED";
   }
-}
-
-function unreachable(
-  options: RequestOptions,
-  server: string,
-  error: Error & { code?: string },
-  request: http.ClientRequest,
-): Error {
-  const what = error.code && !error.message.includes(error.code)
-    ? `${error.code}: ${error.message}`
-    : error.message;
-  return new UnreachableError(
-    `Cannot ${describe(options)} on ${server}: ${what || "connection failed"}`,
-    error,
-    request.reusedSocket,
-  );
-}
-
-function isStaleSocket(error: unknown): boolean {
-  return error instanceof UnreachableError && error.isStaleSocket;
 }
 
 function cutOff(options: RequestOptions, cause?: Error): Error {
