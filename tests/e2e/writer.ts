@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { until } from "../within.ts";
 import type { Kubectl } from "./kubectl.ts";
+import { startProgram, stopProgram } from "./pods.ts";
 
 const source = readFileSync(new URL("./writer.py", import.meta.url), "utf8");
 
@@ -37,41 +38,14 @@ export class Writer {
   static async start(
     kubectl: Kubectl,
     database: string,
-    options: { image: string; name?: string; firstId?: number; pauseMs?: number; timeoutMs?: number },
+    options: { image: string; firstId?: number; pauseMs?: number; timeoutMs?: number },
   ): Promise<Writer> {
-    const pod = options.name ?? "writer";
-    await kubectl.apply({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: pod, labels: { "e2e/writer": database } },
-      spec: {
-        restartPolicy: "Never",
-        terminationGracePeriodSeconds: 0,
-        automountServiceAccountToken: false,
-        securityContext: { runAsNonRoot: true, fsGroup: 102, seccompProfile: { type: "RuntimeDefault" } },
-        containers: [{
-          name: "writer",
-          image: options.image,
-          imagePullPolicy: "IfNotPresent",
-          command: [
-            "python3",
-            "-c",
-            source,
-            database,
-            String((options.pauseMs ?? 20) / 1000),
-            String(options.firstId ?? 0),
-          ],
-          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
-          volumeMounts: [{ name: "credentials", mountPath: "/etc/credentials", readOnly: true }],
-        }],
-        volumes: [{
-          name: "credentials",
-          secret: { secretName: `${database}-credentials`, defaultMode: 0o440 },
-        }],
-      },
-    });
+    const { image, firstId = 0, pauseMs = 20, timeoutMs = 60_000 } = options;
+    const pod = `${database}-writer`;
+    const args = [database, String(pauseMs / 1000), String(firstId)];
+    await startProgram(kubectl, { pod, database, image, source, args });
     const writer = new Writer(kubectl, pod, database);
-    await until(options.timeoutMs ?? 60_000, `a first row written to ${database}`, async () => {
+    await until(timeoutMs, `a first row written to ${database}`, async () => {
       return (await writer.read()).acknowledged.length > 0;
     }, 500);
     return writer;
@@ -79,16 +53,10 @@ export class Writer {
 
   /** Everything it has logged so far. */
   async read(): Promise<Written> {
-    const written: Written = { acknowledged: [], failures: [] };
-    for (const line of (await this.#kubectl.logs(this.#pod)).split("\n")) {
-      const [kind, first, ...rest] = line.split(" ");
-      if (kind === "A") written.acknowledged.push({ id: Number(first), atMs: Number(rest[0]) });
-      if (kind === "E") written.failures.push({ atMs: Number(first), reason: rest.join(" ") });
-    }
-    return written;
+    return parseWritten(await this.#kubectl.logs(this.#pod));
   }
 
-  /** Waits until rows are acknowledged that were written after `afterMs`, and returns what was written until then. */
+  /** Waits until rows are acknowledged that were written after `afterMs`; returns what was written until then. */
   async writesAfter(afterMs: number, timeoutMs: number, rows = 20): Promise<Written> {
     return await until(timeoutMs, `${rows} rows written to ${this.#database} after the fault`, async () => {
       const written = await this.read();
@@ -98,19 +66,21 @@ export class Writer {
 
   /** Stops it and returns everything it has logged: nothing is written after that. */
   async stop(): Promise<Written> {
-    await this.#kubectl.exec(this.#pod, ["kill", "-TERM", "1"]);
-    await until(20_000, "the writer to end", async () => {
-      return (await this.#kubectl.get("pod", this.#pod))?.status?.phase === "Succeeded";
-    }, 500);
-    const written = await this.read();
-    await this.#kubectl.run(["delete", "pod", this.#pod, "--wait=true", "--timeout=30s"], {
-      timeoutMs: 40_000,
-    });
-    return written;
+    return parseWritten(await stopProgram(this.#kubectl, this.#pod));
   }
 }
 
-/** The longest time without an acknowledged row that began or ended after `afterMs`, in milliseconds. */
+function parseWritten(log: string): Written {
+  const written: Written = { acknowledged: [], failures: [] };
+  for (const line of log.split("\n")) {
+    const [kind, first, ...rest] = line.split(" ");
+    if (kind === "A") written.acknowledged.push({ id: Number(first), atMs: Number(rest[0]) });
+    if (kind === "E") written.failures.push({ atMs: Number(first), reason: rest.join(" ") });
+  }
+  return written;
+}
+
+/** The longest time without an acknowledged row that ended after `afterMs`, in milliseconds. */
 export function longestGapMs(written: Written, afterMs = 0): number {
   let gap = 0;
   for (const [i, { atMs }] of written.acknowledged.entries()) {

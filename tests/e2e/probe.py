@@ -1,0 +1,77 @@
+"""Tries to write on every member directly, a few times a second, and logs what was accepted.
+
+Runs in a pod of the database image. A line is `P <member> <timeline> <sent ms> <answered ms>`. No accepted write
+may be sent after another was answered on a later timeline: that would be a second primary.
+"""
+import select
+import signal
+import sys
+import threading
+import time
+
+import psycopg2
+import psycopg2.extensions
+
+local = threading.local()
+
+
+def wait(connection):
+    while True:
+        state = connection.poll()
+        if state == psycopg2.extensions.POLL_OK:
+            return
+        left = local.deadline - time.monotonic()
+        if left <= 0:
+            raise psycopg2.OperationalError("no answer in time")
+        if state == psycopg2.extensions.POLL_READ:
+            select.select([connection.fileno()], [], [], left)
+        else:
+            select.select([], [connection.fileno()], [], left)
+
+
+def read(key):
+    with open("/etc/credentials/" + key, encoding="utf-8") as file:
+        return file.read()
+
+
+def now_ms():
+    return time.time_ns() // 1_000_000
+
+
+def probe(member, host):
+    connection = None
+    while True:
+        try:
+            local.deadline = time.monotonic() + 2
+            if connection is None:
+                connection = psycopg2.connect(
+                    host=host, port=5432, dbname=read("database"), user=read("username"), password=read("password"),
+                    connect_timeout=2, application_name="probe", options="-c client_min_messages=warning",
+                )
+                connection.autocommit = True
+            sent = now_ms()
+            with connection.cursor() as cursor:
+                cursor.execute("CREATE TABLE IF NOT EXISTS probed (member text, at timestamptz DEFAULT now())")
+                cursor.execute(
+                    "INSERT INTO probed (member) VALUES (%s) "
+                    "RETURNING ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int",
+                    (member,),
+                )
+                timeline = cursor.fetchone()[0]
+            if not connection.notices:
+                print("P", member, timeline, sent, now_ms(), flush=True)
+        except psycopg2.Error:
+            if connection is not None:
+                connection.close()
+                connection = None
+        time.sleep(0.2)
+
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+psycopg2.extensions.set_wait_callback(wait)
+database, size = sys.argv[1], int(sys.argv[2])
+for ordinal in range(size):
+    member = f"{database}-{ordinal}"
+    threading.Thread(target=probe, args=(member, f"{member}.{database}-pods"), daemon=True).start()
+while True:
+    time.sleep(3600)

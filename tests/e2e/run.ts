@@ -1,0 +1,163 @@
+/**
+ * End-to-end tests on a real cluster with real PostgreSQL: `npm run e2e`, `deno task e2e`.
+ *
+ * KUBECONFIG names the cluster and kubectl must be there. Each scenario prints what it measured; the last line is
+ * `N passed, N failed`, and the exit code is 0 when all passed.
+ *
+ *     --short          only the scenarios of the gate
+ *     --only NAME      only this one; may be given several times
+ *     --times N        repeat each fault N times (1)
+ *     --install        make the images (tests/e2e/images.ts) and install deploy/ first
+ *     --own            with --install: let the operator see this run's namespace only, for a shared cluster
+ *     --namespace NS   run in this namespace, which is kept; default: a new one, which is deleted at the end
+ *     --keep           keep the namespace, to look at it
+ *     --list           name the scenarios
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { within } from "../within.ts";
+import { makeImages } from "./images.ts";
+import { Kubectl } from "./kubectl.ts";
+import type { Run, Scenario } from "./scenario.ts";
+import { life } from "./scenarios/life.ts";
+
+const scenarios: readonly Scenario[] = [...life];
+
+/** Longest time of one scenario, with all its repetitions. */
+const scenarioMs = 15 * 60_000;
+const image = process.env.E2E_DATABASE_IMAGE ?? "localhost/database:17";
+const operator = new Kubectl("database-operator");
+const deploy = fileURLToPath(new URL("../../deploy", import.meta.url));
+
+async function install(watch: string | undefined): Promise<void> {
+  await makeImages();
+  await operator.run(["apply", "--server-side", "--force-conflicts", "--kustomize", deploy], {
+    timeoutMs: 60_000,
+  });
+  await operator.run(["set", "env", "deployment/database-operator", `WATCH_NAMESPACE=${watch ?? ""}`]);
+  // The tag stays the same when the content changes: only new pods run what was just made.
+  await operator.run(["rollout", "restart", "deployment/database-operator"]);
+  await operator.run(["rollout", "status", "deployment/database-operator", "--timeout=120s"], {
+    timeoutMs: 130_000,
+  });
+  console.log("operator installed");
+}
+
+/** What helps to understand a failure. */
+async function diagnose(kubectl: Kubectl): Promise<string> {
+  const parts = await Promise.all([
+    kubectl.try(["get", "databases,statefulsets,pods,persistentvolumeclaims", "--output=wide"]),
+    kubectl.try([
+      "get",
+      "databases",
+      "--output=jsonpath={range .items[*]}{.metadata.name}{' '}{.status}{'\\n'}{end}",
+    ]),
+    kubectl.try(["get", "events", "--sort-by=.metadata.creationTimestamp"]),
+    operator.try(["logs", "deployment/database-operator", "--all-pods", "--prefix", "--tail=40"]),
+  ]);
+  return parts.map(({ stdout, stderr }) => (stdout + stderr).trim().split("\n").slice(-45).join("\n")).join(
+    "\n\n",
+  );
+}
+
+async function runOne(scenario: Scenario, kubectl: Kubectl, times: number): Promise<boolean> {
+  const startedMs = Date.now();
+  const missed: string[] = [];
+  const run: Run = {
+    kubectl,
+    image,
+    times,
+    figure(what, value, unit, limit) {
+      const over = limit !== undefined && value > limit;
+      console.log(
+        `    ${what}: ${value} ${unit}${limit === undefined ? "" : ` (at most ${limit})`}${
+          over ? "  TOO MUCH" : ""
+        }`,
+      );
+      if (over) missed.push(`${what}: ${value} ${unit}, at most ${limit}`);
+    },
+  };
+  console.log(`${scenario.name}: ${scenario.what}`);
+  try {
+    await within(scenarioMs, scenario.run(run), `scenario ${scenario.name}`);
+    if (missed.length > 0) throw new Error(missed.join("; "));
+    console.log(`  ok, ${Math.round((Date.now() - startedMs) / 1000)} s`);
+    return true;
+  } catch (error) {
+    console.log(
+      `  FAILED after ${Math.round((Date.now() - startedMs) / 1000)} s: ${(error as Error).message}`,
+    );
+    console.log(await diagnose(kubectl));
+    return false;
+  }
+}
+
+async function main(): Promise<boolean> {
+  const { values } = parseArgs({
+    options: {
+      short: { type: "boolean" },
+      only: { type: "string", multiple: true },
+      times: { type: "string", default: "1" },
+      install: { type: "boolean" },
+      own: { type: "boolean" },
+      namespace: { type: "string" },
+      keep: { type: "boolean" },
+      list: { type: "boolean" },
+    },
+  });
+  if (values.list) {
+    for (const { name, what, short } of scenarios) console.log(`${name}${short ? " (short)" : ""}: ${what}`);
+    return true;
+  }
+  const unknown = values.only?.find((name) => !scenarios.some((scenario) => scenario.name === name));
+  if (unknown) {
+    throw new Error(`No scenario "${unknown}": there are ${scenarios.map(({ name }) => name).join(", ")}`);
+  }
+  const chosen = scenarios.filter(({ name, short }) =>
+    values.only?.includes(name) ?? (values.short ? short : true)
+  );
+  const times = Number(values.times);
+  if (!Number.isInteger(times) || times < 1) {
+    throw new Error(`--times: expected a whole number, got "${values.times}"`);
+  }
+
+  const name = values.namespace ?? `e2e-${Date.now().toString(36)}`;
+  const kubectl = new Kubectl(name);
+  const remove = values.namespace === undefined && !values.keep;
+  await kubectl.apply({
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
+  });
+  const interrupted = () => {
+    if (remove) execFileSync("kubectl", ["delete", "namespace", name, "--wait=false"]);
+    process.exit(130);
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  let passed = 0;
+  try {
+    if (values.install) await install(values.own ? name : undefined);
+    for (const scenario of chosen) if (await runOne(scenario, kubectl, times)) passed++;
+  } finally {
+    if (remove) await cleanUp(kubectl);
+  }
+  console.log(`${passed} passed, ${chosen.length - passed} failed`);
+  return passed === chosen.length;
+}
+
+/** Databases first, while there is an operator that can end them in order; then the namespace. */
+async function cleanUp(kubectl: Kubectl): Promise<void> {
+  await kubectl.try(["delete", "databases", "--all", "--timeout=90s"], { timeoutMs: 100_000 });
+  await kubectl.try(["delete", "namespace", kubectl.namespace, "--wait=false"]);
+}
+
+try {
+  process.exitCode = await main() ? 0 : 1;
+} catch (error) {
+  console.error(`e2e: ${(error as Error).message}`);
+  console.log("0 passed, 1 failed");
+  process.exitCode = 1;
+}
