@@ -32,8 +32,10 @@ export function matchesLabels(
 /** True when what `narrow` selects is surely part of what `wide` selects: each term of `wide` stands in `narrow`. */
 export function isNarrower(narrow: string | undefined, wide: string | undefined): boolean {
   if (!wide) return true;
-  const terms = new Set(split(narrow ?? ""));
-  return split(wide).every((term) => terms.has(term));
+  const terms = split(narrow ?? "");
+  return split(wide).every((term) =>
+    terms.some((one) => one === term || one.startsWith(`${term}=`) || one.startsWith(`${term} in `))
+  );
 }
 
 /** The terms of a selector; a comma within parentheses does not end one. */
