@@ -205,7 +205,7 @@ function readVersion(version: Json): VersionOfKind {
     selectable: Object.fromEntries(
       ((version.selectableFields ?? []) as { jsonPath: string }[]).map(({ jsonPath: path }) => [
         path.slice(1),
-        (object: KubeObject) => String(readPath(object, path) ?? ""),
+        (object: KubeObject) => cellText(readPath(object, path) ?? ""),
       ]),
     ),
   };
@@ -222,9 +222,9 @@ function printerColumn(column: Json): Column {
     cell: (object, nowMs) => {
       const values = jsonPath(column.jsonPath, object);
       if (values.length === 0 || values[0] === null) return null;
-      if (column.type === "date") return age(nowMs - Date.parse(String(values[0])));
+      if (column.type === "date") return age(nowMs - Date.parse(cellText(values[0])));
       if (column.type === "string") {
-        return values.map((value) => typeof value === "string" ? value : goPrint(value)).join(",");
+        return values.map(cellText).join(",");
       }
       if (column.type === "integer" && typeof values[0] === "number") return Math.trunc(values[0]);
       return values[0];
@@ -232,8 +232,8 @@ function printerColumn(column: Json): Column {
   };
 }
 
-const goPrint = (value: unknown): string =>
-  isRecord(value) || Array.isArray(value) ? JSON.stringify(value) : String(value);
+/** Text as it is, everything else as JSON. */
+const cellText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
 /** v2 before v1 before v1beta2 before v1alpha1 before anything else. */
 export function comparePriority(a: string, b: string): number {

@@ -44,7 +44,7 @@ export const groupList = (registry: Registry): Json => ({
 });
 
 /** /apis/<group> */
-export function group(registry: Registry, name: string): Json | undefined {
+export function group(registry: Registry, name: string): Json {
   const found = registry.groups().find((one) => one.name === name);
   return found && { kind: "APIGroup", apiVersion: "v1", ...groupEntry(name, found.versions) };
 }
@@ -95,7 +95,7 @@ const kindsOf = (registry: Registry, groupName: string, inVersion: string): Kind
   registry.all().filter((kind) => kind.group === groupName && kind.versions.includes(inVersion));
 
 /** /api/v1 and /apis/<group>/<version> */
-export function resourceList(registry: Registry, groupName: string, inVersion: string): Json | undefined {
+export function resourceList(registry: Registry, groupName: string, inVersion: string): Json {
   const kinds = kindsOf(registry, groupName, inVersion);
   const others = reviews[groupName] ?? [];
   if (kinds.length === 0 && others.length === 0) return undefined;
@@ -200,7 +200,7 @@ export function openApiIndex(registry: Registry): Json {
 const reference = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 
 /** /openapi/v3/apis/<group>/<version>: the schemas, and just enough paths for kubectl to find them. */
-export function openApi(registry: Registry, groupName: string, inVersion: string): Json | undefined {
+export function openApi(registry: Registry, groupName: string, inVersion: string): Json {
   const kinds = kindsOf(registry, groupName, inVersion);
   if (kinds.length === 0) return undefined;
   const schemas: Record<string, Schema> = {};

@@ -177,7 +177,7 @@ export class Handler {
         return json(discovery.openApiIndex(registry));
     }
     const openApi = /^\/openapi\/v3\/(?:api|apis\/([^/]+))\/([^/]+)$/.exec(path);
-    let found: Json | undefined;
+    let found: Json;
     if (openApi) found = discovery.openApi(registry, openApi[1] ?? "", openApi[2] ?? "");
     else if (version) found = discovery.resourceList(registry, group, version);
     else if (group) found = discovery.group(registry, group);

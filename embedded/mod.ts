@@ -83,6 +83,7 @@ export class EmbeddedApi {
       this.#controllers = new Controllers(this.#backend, simulation);
     }
     bootstrap(this.#backend, options.namespaces ?? [], (options.crds ?? []) as KubeObject[]);
+    this.#controllers?.start();
   }
 
   /** Answers a request as kube-apiserver would; only an intercept makes it reject. */

@@ -48,7 +48,7 @@ export function canonicalQuantity(value: string | number): string {
   const quantity = parseQuantity(text);
   if (!quantity) return text;
   if (quantity.nano === 0n) return "0";
-  const isBinary = /i$/.test(text);
+  const isBinary = text.endsWith("i");
   const sign = quantity.nano < 0n ? "-" : "";
   const nano = quantity.nano < 0n ? -quantity.nano : quantity.nano;
   if (isBinary && nano % 1_000_000_000n === 0n) {

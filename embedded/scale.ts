@@ -34,7 +34,9 @@ export function scaleOf(object: KubeObject, paths: ScalePaths): Json {
 }
 
 function selectorText(selector: Json): string {
-  const pairs = Object.entries(selector?.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
+  const pairs = Object.entries((selector?.matchLabels ?? {}) as Record<string, string>).map(([key, value]) =>
+    `${key}=${value}`
+  );
   return pairs.sort().join(",");
 }
 

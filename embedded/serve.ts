@@ -5,11 +5,11 @@
  * nothing behind: no socket, no timer, no kubeconfig file.
  * @module
  */
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { EmbeddedApi, type EmbeddedOptions } from "./mod.ts";
 
 /** Options of {@link startEmbedded}. */
@@ -57,6 +57,7 @@ export async function startEmbedded(options: ServeOptions = {}): Promise<Embedde
       folder = await mkdtemp(join(tmpdir(), "embedded-"));
       kubeconfig = join(folder, "kubeconfig");
     }
+    await mkdir(dirname(kubeconfig), { recursive: true });
     await writeFile(kubeconfig, kubeconfigText(url, options.namespace ?? "default"), { mode: 0o600 });
     await chmod(kubeconfig, 0o600);
     const path = kubeconfig;

@@ -185,7 +185,7 @@ export class Storage {
       this.#history = this.#history.slice(-this.#historyMax);
       this.#compacted = (this.#history[0]?.rv ?? 1) - 1;
     }
-    for (const listener of [...this.#listeners]) listener(change);
+    for (const listener of this.#listeners) listener(change);
   }
 
   /** Forgets the changes up to `rv`; default all. */

@@ -58,8 +58,8 @@ export interface KubeObject {
 export interface Clock {
   /** Milliseconds since 1970. */
   now(): number;
-  setTimeout(callback: () => void, ms: number): unknown;
-  clearTimeout(handle: unknown): void;
+  /** Calls `callback` once after `delayMs`; the returned function cancels it. */
+  setTimer(delayMs: number, callback: () => void): () => void;
 }
 
 /** A number in [0, 1), as Math.random gives it. */
@@ -68,8 +68,10 @@ export type Random = () => number;
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  setTimeout: (callback, ms) => setTimeout(callback, ms),
-  clearTimeout: (handle) => clearTimeout(handle as ReturnType<typeof setTimeout>),
+  setTimer: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
 };
 
 /** metav1.Time: seconds, in UTC. */

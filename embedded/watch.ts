@@ -39,7 +39,7 @@ class Watcher {
   readonly #render: Render;
   readonly #onClose: (watcher: Watcher) => void;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
-  #timers: unknown[] = [];
+  readonly #timers = new Set<() => void>();
   #isOpen = true;
   #isFirst = true;
   #held: Change[] | undefined;
@@ -112,16 +112,19 @@ class Watcher {
     });
   }
 
-  every(ms: number, action: () => void): void {
-    const run = () => {
+  after(ms: number, action: () => void): void {
+    const cancel = this.#backend.clock.setTimer(ms, () => {
+      this.#timers.delete(cancel);
       action();
-      if (this.#isOpen) this.#timers.push(this.#backend.clock.setTimeout(run, ms));
-    };
-    this.#timers.push(this.#backend.clock.setTimeout(run, ms));
+    });
+    this.#timers.add(cancel);
   }
 
-  after(ms: number, action: () => void): void {
-    this.#timers.push(this.#backend.clock.setTimeout(action, ms));
+  every(ms: number, action: () => void): void {
+    this.after(ms, () => {
+      action();
+      if (this.#isOpen) this.every(ms, action);
+    });
   }
 
   get isHeld(): boolean {
@@ -156,8 +159,8 @@ class Watcher {
   /** No timer may outlive the watch. */
   #finish(): void {
     this.#isOpen = false;
-    for (const timer of this.#timers) this.#backend.clock.clearTimeout(timer);
-    this.#timers = [];
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
     this.#onClose(this);
   }
 }
@@ -174,7 +177,7 @@ export class Watches {
     this.#backend = backend;
     this.#options = options;
     this.#unsubscribe = backend.storage.subscribe((change) => {
-      for (const watcher of [...this.#open]) if (watcher.table === change.table) watcher.see(change);
+      this.#open.forEach((watcher) => watcher.table === change.table && watcher.see(change));
     });
   }
 
@@ -274,7 +277,7 @@ export class Watches {
 
   thaw(table: string): void {
     this.#frozen.delete(table);
-    for (const watcher of [...this.#open]) if (watcher.table === table) watcher.release();
+    for (const watcher of this.#open) if (watcher.table === table) watcher.release();
   }
 
   close(): void {

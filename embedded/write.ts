@@ -82,11 +82,8 @@ export function checkBody(target: Target, body: Json): KubeObject {
     );
   }
   if (body.kind !== kind.kind) {
-    const [group = "", gv = ""] = kind.group ? [kind.group, version] : ["", version];
     throw errors.badRequest(
-      `${body.kind} in version "${gv}" cannot be handled as a ${kind.kind}: no kind "${body.kind}" is registered for version "${
-        groupVersion(group, gv)
-      }"`,
+      `${body.kind} in version "${version}" cannot be handled as a ${kind.kind}: no kind "${body.kind}" is registered for version "${apiVersion}"`,
     );
   }
   if (body.metadata === undefined || body.metadata === null) body.metadata = {};

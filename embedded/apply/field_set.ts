@@ -19,21 +19,15 @@ export class FieldSet {
     return this.members.size === 0 && this.children.size === 0;
   }
 
-  insert(path: FieldPath): void {
-    if (path.length === 0) return;
-    let at: FieldSet = this;
-    for (const element of path.slice(0, -1)) {
-      let next = at.children.get(element);
-      if (!next) at.children.set(element, next = new FieldSet());
-      at = next;
+  insert([first, ...rest]: FieldPath): void {
+    if (first === undefined) return;
+    if (rest.length === 0) {
+      this.members.add(first);
+      return;
     }
-    at.members.add(path[path.length - 1] ?? "");
-  }
-
-  has(path: FieldPath): boolean {
-    let at: FieldSet | undefined = this;
-    for (const element of path.slice(0, -1)) at = at?.children.get(element);
-    return at?.members.has(path[path.length - 1] ?? "") ?? false;
+    let child = this.children.get(first);
+    if (!child) this.children.set(first, child = new FieldSet());
+    child.insert(rest);
   }
 
   union(other: FieldSet): FieldSet {

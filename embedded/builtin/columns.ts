@@ -31,7 +31,9 @@ const images = (spec: Json) => (spec?.containers ?? []).map((container: Json) =>
 const names = (spec: Json) => (spec?.containers ?? []).map((container: Json) => container.name).join(",");
 
 function selectorText(selector: Json): string {
-  const pairs = Object.entries(selector?.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`).sort();
+  const pairs = Object.entries((selector?.matchLabels ?? {}) as Record<string, string>).map(([key, value]) =>
+    `${key}=${value}`
+  ).sort();
   return pairs.join(",");
 }
 
@@ -106,7 +108,9 @@ export const columns: Readonly<Record<string, readonly Column[]>> = {
     column(
       "Selector",
       ({ spec }) =>
-        Object.entries(spec.selector ?? {}).map(([key, value]) => `${key}=${value}`).sort().join(","),
+        Object.entries((spec.selector ?? {}) as Record<string, string>).map(([key, value]) =>
+          `${key}=${value}`
+        ).sort().join(","),
       1,
     ),
   ],

@@ -311,7 +311,7 @@ export class BuiltinKind implements Kind {
         const value = readPath(object, field.replace("regarding.", "involvedObject."));
         return typeof value === "object" && value !== null
           ? String((value as Json).component ?? "")
-          : String(value ?? "");
+          : String((value ?? "") as string);
       }]),
     );
   }

@@ -113,9 +113,9 @@ function registerStrings(env: Environment): void {
   );
   env.registerFunction(
     "string.charAt(int): string",
-    (text: string, at: bigint) => [...text][Number(at)] ?? "",
+    (text: string, at: bigint) => Array.from(text)[Number(at)] ?? "",
   );
-  env.registerFunction("string.reverse(): string", (text: string) => [...text].reverse().join(""));
+  env.registerFunction("string.reverse(): string", (text: string) => Array.from(text).reverse().join(""));
   env.registerFunction("string.format(list): string", (text: string, args: Value[]) => {
     let at = 0;
     return text.replace(/%(%|[sdfbxXoe]|\.\d+f)/g, (verb) => {

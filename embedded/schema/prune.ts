@@ -35,7 +35,10 @@ function pruneValue(value: Json, schema: Schema, path: string, isRoot: boolean, 
     const at = path ? `${path}.${key}` : key;
     if (isResource && (key === "apiVersion" || key === "kind")) continue;
     if (isResource && key === "metadata") {
-      pruneValue(value[key], metadataSchema(), at, false, unknown);
+      // An object's own metadata was decoded before; that of an embedded resource is decoded here.
+      if (!isRoot && isRecord(value[key])) {
+        unknown.push(...normalize(value[key], metadataSchema(), at).unknown);
+      }
       continue;
     }
     const child = propertySchema(schema, key);

@@ -84,7 +84,7 @@ function checkString(
   errors: FieldError[],
   report: Report,
 ): void {
-  const length = [...value].length;
+  const length = Array.from(value).length;
   if (schema.maxLength !== undefined && length > schema.maxLength) {
     errors.push({
       type: "TooLong",
