@@ -77,11 +77,14 @@ export function decide(seen: Situation): Step {
 /** Without a StatefulSet: one with all members where there is no data; where there is, first the one that led last. */
 function create(seen: Situation): Step | undefined {
   if (seen.replicas !== undefined || seen.deleting) return undefined;
+  // Members that outlived their StatefulSet are taken over, not stopped.
+  const there = Math.max(0, ...seen.members.map((member) => member.ordinal + 1));
+  const replicas = Math.max(firstReplicas(seen), there);
   return {
     kind: "scale",
-    replicas: firstReplicas(seen),
+    replicas,
     reason: "Creating",
-    message: "Creating the members",
+    message: `Creating ${replicas} of ${seen.wanted} members`,
   };
 }
 

@@ -95,12 +95,11 @@ export function claimName(name: string, ordinal: number): string {
 
 /** The ordinal in the name of a pod or claim, or `undefined` for one that is not of Database `name`. */
 export function ordinalOf(name: string, podOrClaim: string): number | undefined {
-  const prefix = podOrClaim.startsWith("data-") && !podOrClaim.startsWith(`${name}-`)
-    ? `data-${name}-`
-    : `${name}-`;
-  if (!podOrClaim.startsWith(prefix)) return undefined;
-  const digits = podOrClaim.slice(prefix.length);
-  return /^(0|[1-9][0-9]{0,5})$/.test(digits) ? Number(digits) : undefined;
+  for (const prefix of [`${name}-`, `data-${name}-`]) {
+    const digits = podOrClaim.startsWith(prefix) ? podOrClaim.slice(prefix.length) : "";
+    if (/^(0|[1-9][0-9]{0,5})$/.test(digits)) return Number(digits);
+  }
+  return undefined;
 }
 
 /** The labels by which the members are found: by Patroni, the Services, the StatefulSet and the budget. */

@@ -218,8 +218,8 @@ export function observeLeader(configMap: ConfigMapView | undefined, nowMs: numbe
     renewedMs,
     ageMs,
     fresh: Math.abs(ageMs) <= ttlSeconds * 1000,
-    transitions: natural(Number(annotations["transitions"])) ?? 0,
-    position: natural(Number(annotations["optime"] ?? "none")),
+    transitions: digits(annotations["transitions"]) ?? 0,
+    position: digits(annotations["optime"]),
   };
 }
 
@@ -231,7 +231,7 @@ export function observeSync(configMap: ConfigMapView | undefined): SyncState | u
   return {
     leader: annotations["leader"] || undefined,
     standbys,
-    quorum: natural(Number(annotations["quorum"] ?? "none")) ?? 0,
+    quorum: digits(annotations["quorum"]) ?? 0,
   };
 }
 
@@ -269,6 +269,11 @@ function text(value: unknown): string | undefined {
 
 function natural(value: unknown): number | undefined {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : undefined;
+}
+
+/** A whole number in an annotation; an empty one is none, not zero. */
+function digits(value: string | undefined): number | undefined {
+  return value !== undefined && /^[0-9]{1,20}$/.test(value) ? Number(value) : undefined;
 }
 
 function scalar(value: unknown): string {

@@ -1,0 +1,226 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { parse } from "yaml";
+import { desiredDisruptionBudget } from "../../postgres/disruption_budget.ts";
+import { desiredSwitchover } from "../../postgres/failover.ts";
+import { desiredPatroniConfigMap } from "../../postgres/patroni.ts";
+import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "../../postgres/rbac.ts";
+import { desiredPodsService, desiredReadOnlyService, desiredService } from "../../postgres/services.ts";
+import { desiredStatefulSet } from "../../postgres/stateful_set.ts";
+import type { StoredDatabase } from "../../types/app.example.com/v1.ts";
+import type { Database } from "../../postgres/database.ts";
+import { quotable } from "./hostile.ts";
+
+const databaseOf = (spec: Record<string, unknown> = {}): Database => ({
+  metadata: { name: "orders", namespace: "shop", uid: "u-1" },
+  spec: { size: 3, version: "17", ...spec },
+});
+const owner = [{
+  apiVersion: "app.example.com/v1",
+  kind: "Database",
+  name: "orders",
+  uid: "u-1",
+  controller: true,
+  blockOwnerDeletion: true,
+}];
+const everything = (database: Database) =>
+  [
+    desiredServiceAccount(database, owner),
+    desiredRole(database, owner),
+    desiredRoleBinding(database, owner),
+    desiredService(database, owner),
+    desiredReadOnlyService(database, owner),
+    desiredPodsService(database, owner),
+    desiredPatroniConfigMap(database, owner),
+    desiredDisruptionBudget(database, owner),
+    desiredStatefulSet(database, owner),
+  ].filter((object) => object !== undefined);
+
+test("a Database as the API server returns it can be rendered: its type fits", () => {
+  const render = (stored: StoredDatabase): Database => stored;
+  assert.type(render, "function");
+});
+
+test("every object has the owner, the namespace, and the label by which it is found", () => {
+  for (const object of everything(databaseOf())) {
+    assert.equal(object.metadata.ownerReferences, owner, object.kind);
+    assert.is(object.metadata.namespace, "shop", object.kind);
+    assert.is(object.metadata.labels["app.example.com/database"], "orders", object.kind);
+  }
+});
+
+test("the same Database renders to the same bytes", () => {
+  assert.is(
+    JSON.stringify(everything(databaseOf())),
+    JSON.stringify(everything(structuredClone(databaseOf()))),
+  );
+});
+
+test("only pods, never Services or ConfigMaps of ours, carry the label by which Patroni counts members", () => {
+  for (const object of everything(databaseOf())) {
+    assert.not.ok("app.example.com/component" in object.metadata.labels, object.kind);
+  }
+});
+
+test("a member may write Patroni's ConfigMaps and patch its pods, and read no Secret", () => {
+  assert.equal(desiredRole(databaseOf({ size: 2 }), owner).rules, [
+    { apiGroups: [""], resources: ["configmaps"], verbs: ["create", "list", "watch"] },
+    {
+      apiGroups: [""],
+      resources: ["configmaps"],
+      resourceNames: ["orders-leader", "orders-config", "orders-sync", "orders-failover"],
+      verbs: ["get", "patch", "update"],
+    },
+    { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
+    { apiGroups: [""], resources: ["pods"], resourceNames: ["orders-0", "orders-1"], verbs: ["patch"] },
+  ]);
+});
+
+test("the Role never has an empty list of names: Kubernetes reads that as all names", () => {
+  const [, , , pods] = desiredRole(databaseOf({ size: 0 }), owner, { members: 0 }).rules;
+  assert.equal(pods!.resourceNames, ["orders-0"]);
+});
+
+test("writes go to the primary, reads to the replicas, by Patroni's label", () => {
+  const members = { "app.example.com/database": "orders", "app.example.com/component": "postgres" };
+  assert.equal(desiredService(databaseOf(), owner).spec.selector, {
+    ...members,
+    "app.example.com/role": "primary",
+  });
+  assert.equal(desiredReadOnlyService(databaseOf(), owner).spec.selector, {
+    ...members,
+    "app.example.com/role": "replica",
+  });
+  assert.equal(desiredPodsService(databaseOf(), owner).spec.selector, members);
+});
+
+for (const [size, want] of [[0, false], [1, false], [2, true], [3, true]] as const) {
+  test(`a Database of ${size} has ${want ? "a" : "no"} disruption budget`, () => {
+    assert.is(desiredDisruptionBudget(databaseOf({ size }), owner) !== undefined, want);
+  });
+}
+
+test("the StatefulSet decides nothing: parallel, restarted by deletion, claims kept", () => {
+  const { spec } = desiredStatefulSet(
+    databaseOf({ storage: { size: "5Gi", storageClassName: "fast" } }),
+    owner,
+  );
+  assert.equal({ ...spec, template: undefined }, {
+    replicas: 3,
+    serviceName: "orders-pods",
+    podManagementPolicy: "Parallel",
+    updateStrategy: { type: "OnDelete" },
+    persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
+    revisionHistoryLimit: 3,
+    selector: {
+      matchLabels: { "app.example.com/database": "orders", "app.example.com/component": "postgres" },
+    },
+    template: undefined,
+    volumeClaimTemplates: [{
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name: "data" },
+      spec: {
+        accessModes: ["ReadWriteOnce"],
+        resources: { requests: { storage: "5Gi" } },
+        storageClassName: "fast",
+      },
+    }],
+  });
+});
+
+test("replicas, storage and image template of the operator come before the Database's", () => {
+  const options = { replicas: 1, storage: "2Gi", imageTemplate: "r/pg:{version}" };
+  const { spec } = desiredStatefulSet(
+    databaseOf({ storage: { size: "5Gi" }, version: "17.6" }),
+    owner,
+    options,
+  );
+  assert.is(spec.replicas, 1);
+  assert.is(spec.volumeClaimTemplates[0]!.spec.resources.requests.storage, "2Gi");
+  assert.is(spec.template.spec.containers[0]!.image, "r/pg:17.6");
+});
+
+test("a pod passes the Pod Security level restricted, with a read-only root", () => {
+  const { spec } = desiredStatefulSet(databaseOf(), owner).spec.template;
+  assert.is(spec.securityContext.runAsNonRoot, true);
+  assert.equal(spec.securityContext.seccompProfile, { type: "RuntimeDefault" });
+  for (const container of [...spec.initContainers, ...spec.containers]) {
+    assert.equal(container.securityContext, {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ["ALL"] },
+      privileged: false,
+      readOnlyRootFilesystem: true,
+    });
+  }
+});
+
+test("only the container that runs Patroni has the token and the passwords", () => {
+  const { spec } = desiredStatefulSet(databaseOf(), owner).spec.template;
+  assert.is(spec.automountServiceAccountToken, false);
+  const holders = [...spec.initContainers, ...spec.containers]
+    .filter(({ volumeMounts }) => volumeMounts.some(({ name }) => name === "token" || name === "credentials"))
+    .map(({ name }) => name);
+  assert.equal(holders, ["postgres"]);
+});
+
+test("no environment variable and no argument is taken from a Secret", () => {
+  const text = JSON.stringify(desiredStatefulSet(databaseOf(), owner));
+  assert.not.ok(/secretKeyRef|envFrom|password/i.test(text.replaceAll("orders-credentials", "")));
+});
+
+test("resources: asked for, as text; a small request by default; limits alone ask for as much", () => {
+  const resources = (given?: unknown) =>
+    desiredStatefulSet(databaseOf(given ? { resources: given } : {}), owner).spec.template.spec.containers[0]!
+      .resources;
+  assert.equal(resources(), { requests: { cpu: "100m", memory: "256Mi" }, limits: {} });
+  assert.equal(resources({ limits: { cpu: 2 } }), { requests: {}, limits: { cpu: "2" } });
+  assert.equal(resources({ requests: { memory: "1Gi" } }), { requests: { memory: "1Gi" }, limits: {} });
+});
+
+test("a change of parameters or size changes no pod", () => {
+  const template = (spec: Record<string, unknown>) =>
+    JSON.stringify(desiredStatefulSet(databaseOf(spec), owner).spec.template);
+  assert.is(template({ parameters: { work_mem: "8MB" }, size: 5, durability: "Strict" }), template({}));
+});
+
+test("patroni.yml is JSON and YAML at once, with the same content", () => {
+  const text = desiredPatroniConfigMap(databaseOf(), owner).data["patroni.yml"];
+  assert.equal(parse(text), JSON.parse(text));
+  const { scope, kubernetes, postgresql } = parse(text) as Record<string, Record<string, unknown>>;
+  assert.is(scope as unknown, "orders");
+  assert.is(kubernetes!["namespace"], "shop");
+  assert.equal(postgresql!["basebackup"], [{ checkpoint: "fast" }]);
+});
+
+test("hostile parameter values reach patroni.yml unchanged, for a JSON and for a YAML reader", () => {
+  for (const value of quotable) {
+    const text = desiredPatroniConfigMap(databaseOf({ parameters: { application_name: value } }), owner)
+      .data["patroni.yml"];
+    for (const read of [JSON.parse, parse] as ((text: string) => unknown)[]) {
+      const config = read(text) as {
+        bootstrap: { dcs: { postgresql: { parameters: Record<string, string> } } };
+      };
+      assert.is(config.bootstrap.dcs.postgresql.parameters["application_name"], value);
+    }
+  }
+});
+
+test("the scripts are the same for every Database: nothing is pasted into them", () => {
+  const scripts = (database: Database) => {
+    const { "patroni.yml": _, ...rest } = desiredPatroniConfigMap(database, owner).data;
+    return rest;
+  };
+  const other = { metadata: { name: "other", namespace: "else" }, spec: { version: "15", size: 1 } };
+  assert.equal(scripts(other), scripts(databaseOf()));
+});
+
+test("a switchover names the present leader, so that Patroni keeps to the synchronous members", () => {
+  const { metadata } = desiredSwitchover(databaseOf(), "orders-0", "orders-2");
+  assert.is(metadata.name, "orders-failover");
+  assert.equal(metadata.annotations, { leader: "orders-0", member: "orders-2" });
+  assert.is(metadata.ownerReferences, undefined);
+  assert.is(metadata.labels["app.example.com/component"], "postgres");
+});
+
+test.run();
