@@ -151,6 +151,8 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
 export interface Settings {
   /** Image of the members, with `{version}` or `{major}`; spec.image comes first. */
   readonly imageTemplate: string;
+  /** How many Databases restart their members at the same time. */
+  readonly rollingMax: number;
   /** A fresh random password; at least 128 bits. */
   readonly password: () => string;
 }
@@ -160,13 +162,14 @@ export class DatabaseReconciler {
   readonly #manager: Pick<Manager, "client" | "liveClient">;
   readonly #settings: Settings;
   readonly #intents: Intents;
+  /** Keys of Databases whose members are being restarted one by one. */
+  readonly #rolling = new Set<string>();
 
   constructor(manager: Pick<Manager, "client" | "liveClient">, settings: Settings) {
     this.#manager = manager;
     this.#settings = settings;
     this.#intents = new Intents({
       client: manager.client,
-      live: manager.liveClient,
       annotation: annotation.intent,
       isOurs: (object, owner) => isOfDatabase(object, owner.metadata?.name),
     });
@@ -179,6 +182,7 @@ export class DatabaseReconciler {
     const database = await client.get(databases, request);
     if (!database) {
       this.#intents.forget(request.namespace, Object.values(namesOf(request.name)));
+      this.#rolling.delete(`${request.namespace}/${request.name}`);
       return;
     }
     const sight = await look(client, database, now());
@@ -190,7 +194,7 @@ export class DatabaseReconciler {
       return;
     }
     const requested = await this.#answerRequest(sight, context);
-    const step = decide(situationOf(sight, now()));
+    const step = this.#queue(decide(situationOf(sight, now())), request);
     try {
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
       const problems = await this.#writeObjects(sight, step, client, events);
@@ -205,6 +209,21 @@ export class DatabaseReconciler {
       if (failed) await this.#report(sight, step, [failed], context, requested);
       throw error;
     }
+  }
+
+  /** The step, or to wait: an upgrade of the operator changes every template, and only a few Databases roll at a time. */
+  #queue(step: Step, { namespace, name }: Request): Step {
+    const key = `${namespace}/${name}`;
+    if (step.kind === "done") this.#rolling.delete(key);
+    if (step.reason !== "RollingOut" || step.kind === "wait" || this.#rolling.has(key)) return step;
+    if (this.#rolling.size >= this.#settings.rollingMax) {
+      return wait(
+        "RollingOut",
+        `${this.#rolling.size} other Databases are rolling: this one waits for its turn`,
+      );
+    }
+    this.#rolling.add(key);
+    return step;
   }
 
   /** Writes the objects that a Database owns; none of them restarts a member. Returns what stands in the way. */
@@ -239,7 +258,7 @@ export class DatabaseReconciler {
       [configMaps, desiredPatroniConfigMap(effective, owner)],
     ]);
     if (foreign) return [...problems, foreign];
-    problems.push(...await this.#tendClaims(sight, client));
+    problems.push(...await this.#tendClaims(sight, step, client));
     const budget = desiredDisruptionBudget(effective, owner);
     const blocked = await this.#applyAll(database, [
       ...(budget ? [[podDisruptionBudgets, budget] as Intent] : []),
@@ -330,13 +349,25 @@ export class DatabaseReconciler {
     return undefined;
   }
 
-  /** Claims grow, also on a full disk and with pods down; each is marked with the identifier of the data it holds. */
-  async #tendClaims({ database, claims, patroni }: Sight, client: ResourceClient): Promise<Problem[]> {
+  /**
+   * Claims grow, also on a full disk and with pods down; each is marked with the identifier of the data it holds. Those
+   * of members that were scaled away go only if asked for, and only while all the others serve.
+   */
+  async #tendClaims(
+    { database, claims, patroni }: Sight,
+    step: Step,
+    client: ResourceClient,
+  ): Promise<Problem[]> {
     const problems: Problem[] = [];
-    const wanted = storageOf(database);
+    const wanted = storageOf(database), size = sizeOf(database);
+    const drops = database.spec.pvcRetention?.whenScaled === "Delete" && size > 0 && step.kind === "done";
     for (const claim of claims) {
       if (claim.metadata?.deletionTimestamp) continue;
       const { name: claimName = "", namespace, resourceVersion } = claim.metadata ?? {};
+      if (drops && ordinalOf(database.metadata.name, claimName)! >= size) {
+        await this.#delete(persistentVolumeClaims, claim, client);
+        continue;
+      }
       const requested = String(claim.spec?.resources?.requests?.storage ?? "0");
       const grows = claim.status?.phase === "Bound" && parseQuantity(requested) < parseQuantity(wanted);
       const member = patroni.members.find((member) => claimName === `data-${member.name}`);
@@ -454,7 +485,7 @@ export class DatabaseReconciler {
     if (!hasFinalizer(database, finalizer)) return;
     const { client, log } = context;
     const { name, namespace, resourceVersion } = database.metadata;
-    const ours = statefulSet !== undefined && (isOfDatabase(statefulSet, name));
+    const ours = statefulSet !== undefined && isOfDatabase(statefulSet, name);
     if (ours && step.kind === "scale") {
       await client.patch(statefulSets, { namespace, name: statefulSet.metadata!.name! }, {
         metadata: { resourceVersion: statefulSet.metadata!.resourceVersion },
@@ -462,6 +493,9 @@ export class DatabaseReconciler {
       });
     }
     if (members.length > 0) {
+      // Without their StatefulSet nobody else stops them.
+      const orphans = ours ? [] : members.filter((pod) => !pod.metadata?.deletionTimestamp);
+      for (const pod of orphans) await this.#delete(pods, pod, client);
       await this.#report(sight, step, [], context);
       return { requeueAfterMs: 5_000 };
     }
@@ -597,6 +631,7 @@ Usage: operator [--kubeconfig FILE] [--context NAME] [options]
   --image TEMPLATE       image of the members with {version} or {major} (DATABASE_IMAGE; ${defaultImageTemplate})
   --listen [HOST:]PORT   serve /livez, /readyz and /metrics there (LISTEN); without it: nowhere
   --workers N            Databases reconciled at the same time; default 10
+  --rolling N            Databases that restart their members at the same time; default 5
   -h, --help
 
 Exit codes: 0 stopped cleanly, 1 failed, 2 called wrongly, 3 lost the lease, 4 a source did not list in time,
@@ -611,10 +646,7 @@ export async function main({ flags, env, signal }: Invocation, log?: Logger): Pr
     : (env("WATCH_NAMESPACE") ?? "").split(",").map((name) => name.trim()).filter(Boolean);
   const leaseNamespace = text("lease-namespace", "POD_NAMESPACE");
   const listen = text("listen", "LISTEN");
-  const workers = flags.workers === undefined ? undefined : Number(flags.workers);
-  if (workers !== undefined && !(Number.isInteger(workers) && workers >= 1 && workers <= 1000)) {
-    throw new ConfigurationError(`--workers: expected a whole number from 1 to 1000, got "${flags.workers}"`);
-  }
+  const workers = parseCount("workers", flags.workers ?? 10);
   const rest = await connect({
     kubeconfig: flags.kubeconfig?.toString(),
     context: flags.context?.toString(),
@@ -639,6 +671,7 @@ export async function main({ flags, env, signal }: Invocation, log?: Logger): Pr
     });
     addDatabaseController(manager, {
       imageTemplate: text("image", "DATABASE_IMAGE") ?? defaultImageTemplate,
+      rollingMax: parseCount("rolling", flags.rolling ?? 5),
       password: randomPassword,
     }, workers);
     await manager.start(signal);
@@ -651,6 +684,12 @@ export async function main({ flags, env, signal }: Invocation, log?: Logger): Pr
 function randomPassword(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(18));
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+}
+
+function parseCount(flag: string, value: unknown): number {
+  const count = Number(value);
+  if (Number.isInteger(count) && count >= 1 && count <= 1000) return count;
+  throw new ConfigurationError(`--${flag}: expected a whole number from 1 to 1000, got "${value}"`);
 }
 
 function parseListen(listen: string): { host?: string; port: number } {
@@ -672,6 +711,7 @@ if (import.meta.main) {
       "image": { type: "string" },
       "listen": { type: "string" },
       "workers": { type: "string" },
+      "rolling": { type: "string" },
     },
     (invocation) => main(invocation),
   );

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -65,6 +65,7 @@ async function start({ flags, env, signal }: Invocation): Promise<void> {
   }
   const crd = read("crd.yaml");
   const sample = read("examples/database.yaml") as Database;
+  mkdirSync(dirname(kubeconfig), { recursive: true });
   const api = await startEmbedded({ port, crds: [crd as never], kubeconfigPath: kubeconfig, simulate: true });
   const stop = new AbortController();
   signal.addEventListener("abort", () => stop.abort(signal.reason), { once: true });

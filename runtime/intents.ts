@@ -28,10 +28,11 @@ export type Outcome<Read> =
 
 /** How {@linkcode Intents} reads, writes and recognizes its own. */
 export interface IntentsOptions {
-  /** Reads from the cache, writes to the API server. */
+  /**
+   * Reads from the cache, writes to the API server. Its `get` must ask the API server itself for what a cache narrowed by
+   * labels does not have, as a manager's client does: such a cache is blind to others' objects.
+   */
   client: ResourceClient;
-  /** Reads from the API server: asked before a first write, because a cache that is narrowed by labels is blind to others' objects. */
-  live: Pick<ResourceClient, "get">;
   /** Name of the annotation that holds the hash. */
   annotation: string;
   /** Whether an object without a controller is ours all the same: one that outlives its owner, or was orphaned. Default: never. */
@@ -59,7 +60,7 @@ export class Intents {
     desired: Write,
     owner: KubernetesObject,
   ): Promise<Outcome<Read>> {
-    const { client, live, annotation } = this.#options;
+    const { client, annotation } = this.#options;
     const { metadata } = desired as KubernetesObject;
     const { name, namespace } = metadata ?? {};
     const key = { name: name ?? "", namespace };
@@ -72,7 +73,7 @@ export class Intents {
       },
     };
     const id = `${resource.group}/${resource.plural}/${keyOf(key)}`;
-    const found = await client.get(resource, key) ?? await live.get(resource, key);
+    const found = await client.get(resource, key);
     if (found && !this.#isOurs(found, owner)) {
       this.#answers.delete(id);
       return isLeftOver(found, owner)
