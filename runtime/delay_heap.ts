@@ -50,7 +50,7 @@ export class DelayHeap {
   /** Takes out all keys that are due at `nowMs`. */
   popUntil(nowMs: number): Delayed[] {
     const due: Delayed[] = [];
-    while (this.nextMs() <= nowMs) {
+    while (this.size > 0 && this.nextMs() <= nowMs) {
       const entry = this.#pop();
       this.#current.delete(entry.key);
       due.push(entry);

@@ -40,9 +40,9 @@ export function isNarrower(narrow: string | undefined, wide: string | undefined)
 
 /** The terms of a selector; a comma within parentheses does not end one. */
 function split(selector: string): string[] {
-  return selector.split(/,(?![^(]*\))/).map((term) => term.trim().replace(/\s*(==|!=|=)\s*/, "$1")).filter((
-    term,
-  ) => term !== "");
+  return selector.split(/,(?![^(]*\))/)
+    .map((term) => term.trim().replace(/\s*(?:(!)=|==?)\s*/, "$1="))
+    .filter((term) => term !== "");
 }
 
 function parse(selector: string): Requirement[] {
@@ -57,7 +57,7 @@ function parse(selector: string): Requirement[] {
           isIn ? value !== undefined && values.has(value) : value === undefined || !values.has(value),
       };
     }
-    match = /^([\w./-]+)(==|=|!=)([\w.-]*)$/.exec(term);
+    match = /^([\w./-]+)(=|!=)([\w.-]*)$/.exec(term);
     if (match) {
       const wanted = match[3]!;
       return {
