@@ -214,7 +214,10 @@ function watching(
 ): Step {
   switch (input.type) {
     case "opened":
-      return { state: { ...state, phase: { ...phase, openedAtMs: environment.nowMs } }, effects: [] };
+      return {
+        state: { ...state, phase: { ...phase, openedAtMs: environment.nowMs } },
+        effects: [{ type: "progress", resourceVersion: phase.resourceVersion }],
+      };
     case "event":
       return watchEvent(state, phase, input.event, environment);
     case "bad line":

@@ -81,7 +81,7 @@ export class ScriptedServer implements RestClient {
   isHolding = false;
   /** Watch events of these plurals only are held; undefined: of all. */
   holdOnly: string | undefined;
-  #held: { plural: string; type: string; object: Stored }[] = [];
+  readonly #held: { plural: string; type: string; object: Stored }[] = [];
   readonly #objects = new Map<string, Stored>();
   #uid = 0;
 
@@ -156,9 +156,10 @@ export class ScriptedServer implements RestClient {
     for (const { plural, type, object } of this.#held.splice(0)) this.#send(plural, type, object);
   }
 
-  /** Forgets the watch events that were held. */
+  /** Forgets the watch events that were held, for every watch to come too: its history was compacted. */
   lose(): void {
-    this.#held = [];
+    const lost = new Set(this.#held.splice(0).map(({ object }) => object));
+    this.history.splice(0, this.history.length, ...this.history.filter(({ object }) => !lost.has(object)));
   }
 
   bookmark(plural: string): void {
