@@ -16,35 +16,21 @@
  */
 import { execFileSync } from "node:child_process";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { within } from "../within.ts";
 import { makeImages } from "./images.ts";
+import { install, operator } from "./install.ts";
 import { Kubectl } from "./kubectl.ts";
 import type { Run, Scenario } from "./scenario.ts";
+import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
+import { safety } from "./scenarios/safety.ts";
 
-const scenarios: readonly Scenario[] = [...life];
+const scenarios: readonly Scenario[] = [...life, ...change, ...safety];
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;
 const image = process.env.E2E_DATABASE_IMAGE ?? "localhost/database:17";
-const operator = new Kubectl("database-operator");
-const deploy = fileURLToPath(new URL("../../deploy", import.meta.url));
-
-async function install(watch: string | undefined): Promise<void> {
-  await makeImages();
-  await operator.run(["apply", "--server-side", "--force-conflicts", "--kustomize", deploy], {
-    timeoutMs: 60_000,
-  });
-  await operator.run(["set", "env", "deployment/database-operator", `WATCH_NAMESPACE=${watch ?? ""}`]);
-  // The tag stays the same when the content changes: only new pods run what was just made.
-  await operator.run(["rollout", "restart", "deployment/database-operator"]);
-  await operator.run(["rollout", "status", "deployment/database-operator", "--timeout=120s"], {
-    timeoutMs: 130_000,
-  });
-  console.log("operator installed");
-}
 
 /** What helps to understand a failure. */
 async function diagnose(kubectl: Kubectl): Promise<string> {
@@ -139,7 +125,11 @@ async function main(): Promise<boolean> {
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   let passed = 0;
   try {
-    if (values.install) await install(values.own ? name : undefined);
+    if (values.install) {
+      await makeImages();
+      await install(values.own ? name : "");
+      console.log("operator installed");
+    }
     for (const scenario of chosen) if (await runOne(scenario, kubectl, times)) passed++;
   } finally {
     if (remove) await cleanUp(kubectl);

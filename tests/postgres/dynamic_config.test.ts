@@ -18,7 +18,7 @@ for (
     [{ durability: "Strict", size: 3 }, { size: 1 }, ["quorum", false]],
   ] as const
 ) {
-  test(`${JSON.stringify(given)} with ${JSON.stringify(options)} is synchronous_mode, strict = ${want}`, () => {
+  test(`${JSON.stringify(given)} with ${JSON.stringify(options)} is synchronous_mode, strict = ${want.join(", ")}`, () => {
     const config = dynamicConfig(databaseOf(given), options);
     assert.equal([config["synchronous_mode"], config["synchronous_mode_strict"]], want);
   });

@@ -1,0 +1,70 @@
+/**
+ * Installs deploy/ on the cluster, with the images that are there now, and waits until an operator leads.
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { until } from "../within.ts";
+import { Kubectl, type KubeObject } from "./kubectl.ts";
+
+const deploy = fileURLToPath(new URL("../../deploy", import.meta.url));
+
+/** kubectl in the operator's namespace. */
+export const operator = new Kubectl("database-operator");
+
+/**
+ * Applies deploy/ in one go and waits.
+ *
+ * @param watch namespaces for the operator to see, separated by commas; empty: all
+ */
+export async function install(watch: string): Promise<void> {
+  const text = await operator.run(["kustomize", deploy]);
+  // A dry run turns the documents into JSON; the type of an object that is not installed yet is of no interest to it.
+  const rendered = await operator.run([
+    "create",
+    "--dry-run=client",
+    "--validate=false",
+    "--output=json",
+    "--filename=-",
+  ], {
+    input: text,
+  });
+  const objects = parseObjects(rendered);
+  const deployment = objects.find(({ kind }) => kind === "Deployment");
+  if (!deployment) throw new Error("deploy/ has no Deployment");
+  const template = deployment["spec"].template;
+  // The tag stays the same when the image changes: only new pods run what was just made.
+  template.metadata.annotations = {
+    ...template.metadata.annotations,
+    "e2e/installed": new Date().toISOString(),
+  };
+  const env = template.spec.containers[0].env as { name: string; value?: string }[];
+  env.find(({ name }) => name === "WATCH_NAMESPACE")!.value = watch;
+  const first = ["Namespace", "CustomResourceDefinition"];
+  await operator.apply(...objects.filter(({ kind }) => first.includes(kind ?? "")));
+  await operator.apply(...objects.filter(({ kind }) => !first.includes(kind ?? "")));
+  await operator.run(["rollout", "status", "deployment/database-operator", "--timeout=120s"], {
+    timeoutMs: 130_000,
+  });
+  await leads();
+}
+
+/** Waits until one of the operator's running pods holds the lease. */
+export async function leads(timeoutMs = 60_000): Promise<string> {
+  return await until(timeoutMs, "an operator to lead", async () => {
+    const [lease, pods] = await Promise.all([
+      operator.get("lease", "database-operator"),
+      operator.list("pods", "app.kubernetes.io/name=database-operator"),
+    ]);
+    const holder = lease?.["spec"]?.holderIdentity ?? "";
+    return pods.find(({ metadata }) => !metadata.deletionTimestamp && holder.startsWith(`${metadata.name}_`))
+      ?.metadata.name;
+  }, 500);
+}
+
+/** kubectl prints one object after the other, or a list. */
+function parseObjects(text: string): KubeObject[] {
+  const documents = text.split(/^(?=\{$)/m).filter((part) => part.trim() !== "").map((part) =>
+    JSON.parse(part) as KubeObject
+  );
+  return documents.flatMap((one) => one.kind === "List" ? one["items"] as KubeObject[] : [one]);
+}
