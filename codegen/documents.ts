@@ -42,7 +42,9 @@ function yaml(text: string, place: string): Json[] {
     const { line = 0, column = 0 } = error.mark ?? {};
     const before = text.split("\n").slice(0, line + 1);
     const number = before.filter((one, index) => /^---(\s|$)/.test(one) && index > 0).length + 1;
-    const hint = /\{\{/.test(text) ? '; it looks like a template, render it first (helm template, "kustomize build")' : "";
+    const hint = /\{\{/.test(text)
+      ? '; it looks like a template, render it first (helm template, "kustomize build")'
+      : "";
     throw new InputError(
       `Cannot read the YAML at line ${line + 1}, column ${column + 1}: ${error.reason}${hint}`,
       [place, `document ${number}`],
@@ -52,7 +54,9 @@ function yaml(text: string, place: string): Json[] {
 }
 
 function unlisted(value: Json, place: readonly string[]): SourceDocument[] {
-  const items = isObject(value) && String(member(value, "kind")).endsWith("List") ? member(value, "items") : undefined;
+  const items = isObject(value) && String(member(value, "kind")).endsWith("List")
+    ? member(value, "items")
+    : undefined;
   if (!Array.isArray(items)) return [{ place, value }];
   return items.flatMap((item, index) => unlisted(item, [...place, `item ${index + 1}`]));
 }

@@ -26,6 +26,8 @@ export interface GenerateOptions {
   kinds?: readonly string[];
   /** Whether to add the typed clients. @default true */
   client?: boolean;
+  /** Whether to add a validator of untrusted input to each module. @default false */
+  validator?: boolean;
   /** Whether a document that cannot be read only ends up in `failures`. @default false */
   keepGoing?: boolean;
 }
@@ -36,6 +38,8 @@ export interface Generated {
   files: Map<string, string>;
   /** What was generated from. */
   crds: Crd[];
+  /** Kinds, each version counted. */
+  kinds: number;
   /** Documents that are neither a CustomResourceDefinition nor OpenAPI. */
   skipped: number;
   /** What could not be generated, with `keepGoing`. */
@@ -76,8 +80,10 @@ export function generate(documents: readonly SourceDocument[], options: Generate
     });
   }
   if (failures.length === 1 && !keepGoing) throw failures[0]!;
-  if (failures.length > 1 && !keepGoing) throw new InputError(failures.map(({ message }) => message).join("\n"));
-  return { files: modules.files(), crds, skipped, failures };
+  if (failures.length > 1 && !keepGoing) {
+    throw new InputError(failures.map(({ message }) => message).join("\n"));
+  }
+  return { files: modules.files(), crds, kinds: modules.kinds, skipped, failures };
 
   function attempt(action: () => void): void {
     try {
@@ -123,6 +129,10 @@ function addBuiltIn(openApi: OpenApi, wanted: readonly string[] | undefined, mod
   const kinds = openApi.kinds().filter((kind) =>
     wanted === undefined || wanted.some((name) => isNamed(kind, name))
   );
+  const missing = wanted?.find((name) => !kinds.some((kind) => isNamed(kind, name)));
+  if (missing !== undefined) {
+    throw new InputError(`Cannot generate kind ${JSON.stringify(missing)}: no OpenAPI document has it`);
+  }
   const meta = ["ObjectMeta", "ListMeta", "Status", "Condition", "LabelSelector", "DeleteOptions"]
     .map((name) => `io.k8s.apimachinery.pkg.apis.meta.v1.${name}`);
   const reached = openApi.modules([...kinds.map((kind) => kind.schema), ...meta]);
@@ -241,6 +251,10 @@ class Modules {
     const [folder, version] = path.split("/");
     const sorted = [...types].sort((a, b) => byCodeUnit(a.name, b.name));
     this.#module(path, folder === "core" ? "" : folder!, version!).types.push(...sorted);
+  }
+
+  get kinds(): number {
+    return [...this.#byPath.values()].reduce((sum, { kinds }) => sum + kinds.length, 0);
   }
 
   files(): Map<string, string> {

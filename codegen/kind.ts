@@ -74,12 +74,18 @@ export function kindTypes(
       field("items", { type: "array", items: stored }),
     ],
   };
-  const readDoc = `${article(crd.kind)} ${crd.kind} as the API server returns it: defaults filled in, with its status.`;
+  const readDoc = `${
+    article(crd.kind)
+  } ${crd.kind} as the API server returns it: defaults filled in, with its status.`;
   const deprecated = deprecationOf(version);
   return [
     { name: kindNames.write, shape: write, doc: docOf(crd, version) },
     { name: kindNames.read, shape: read, doc: [readDoc, ...deprecated].join("\n\n") },
-    { name: kindNames.list, shape: list, doc: [`A list of ${crd.kind} objects.`, ...deprecated].join("\n\n") },
+    {
+      name: kindNames.list,
+      shape: list,
+      doc: [`A list of ${crd.kind} objects.`, ...deprecated].join("\n\n"),
+    },
     ...naming.declared,
     ...naming.aliases,
   ];
@@ -168,8 +174,17 @@ class Naming {
     this.#readPrefix = read.endsWith(write) ? read.slice(0, read.length - write.length) : "Stored";
   }
 
+  /** Names all that the root reaches: first what is in its spec, so that shared shapes have their names from there. */
   walk(root: Shape, view: "write" | "read"): void {
-    let level: [Shape, string][] = [[root, this.#root]];
+    const first: [Shape, string][] = [];
+    this.#visit(root, this.#root, view, first, (key) => key === "spec");
+    this.#walkLevels(first, view);
+    const rest: [Shape, string][] = [];
+    this.#visit(root, this.#root, view, rest);
+    this.#walkLevels(rest, view);
+  }
+
+  #walkLevels(level: [Shape, string][], view: "write" | "read"): void {
     while (level.length > 0) {
       const next: [Shape, string][] = [];
       for (const [shape, place] of level) this.#visit(shape, place, view, next);
@@ -177,7 +192,13 @@ class Naming {
     }
   }
 
-  #visit(shape: Shape, place: string, view: "write" | "read", next: [Shape, string][]): void {
+  #visit(
+    shape: Shape,
+    place: string,
+    view: "write" | "read",
+    next: [Shape, string][],
+    isMeant: (key: string) => boolean = () => true,
+  ): void {
     switch (shape.type) {
       case "reference":
         return this.#name(shape.to, place, view, next);
@@ -188,10 +209,10 @@ class Naming {
       case "union":
         return shape.anyOf.forEach((one) => this.#visit(one, place, view, next));
       case "intersection":
-        return shape.allOf.forEach((one) => this.#visit(one, place, view, next));
+        return shape.allOf.forEach((one) => this.#visit(one, place, view, next, isMeant));
       case "object":
         for (const { key, shape: value } of shape.fields) {
-          this.#visit(value, place + pascalCase(key), view, next);
+          if (isMeant(key)) this.#visit(value, place + pascalCase(key), view, next);
         }
         if (shape.additionalProperties !== undefined) {
           this.#visit(

@@ -67,7 +67,8 @@ export async function readKubeconfig(options: { file?: string; context?: string 
   const cert = await material(user, "client-certificate");
   const key = await material(user, "client-key");
   const tokenFile = textOf(user, "tokenFile");
-  const token = textOf(user, "token") ?? (tokenFile === undefined ? undefined : (await readFile(tokenFile, "utf8")).trim());
+  const token = textOf(user, "token") ??
+    (tokenFile === undefined ? undefined : (await readFile(tokenFile, "utf8")).trim());
   Object.assign(connection, ca && { ca }, cert && { cert }, key && { key }, token && { token });
   const plugin = member(user, "exec");
   if (isObject(plugin)) Object.assign(connection, await credentials(plugin, file));
@@ -83,7 +84,11 @@ async function credentials(plugin: JsonObject, file: string): Promise<Partial<Co
   const added = Array.isArray(variables)
     ? variables.filter(isObject).map(({ name, value }) => [String(name), String(value)])
     : [];
-  const info = { apiVersion: member(plugin, "apiVersion"), kind: "ExecCredential", spec: { interactive: false } };
+  const info = {
+    apiVersion: member(plugin, "apiVersion"),
+    kind: "ExecCredential",
+    spec: { interactive: false },
+  };
   try {
     const { stdout } = await promisify(execFile)(command, Array.isArray(args) ? args.map(String) : [], {
       env: { ...process.env, ...Object.fromEntries(added), KUBERNETES_EXEC_INFO: JSON.stringify(info) },
@@ -95,7 +100,11 @@ async function credentials(plugin: JsonObject, file: string): Promise<Partial<Co
     const key = textOf(status, "clientKeyData");
     return { ...(token && { token }), ...(cert && { cert }), ...(key && { key }) };
   } catch (error) {
-    throw new InputError(`Cannot get credentials from ${JSON.stringify(command)}: ${(error as Error).message}`, [file], { cause: error });
+    throw new InputError(
+      `Cannot get credentials from ${JSON.stringify(command)}: ${(error as Error).message}`,
+      [file],
+      { cause: error },
+    );
   }
 }
 
@@ -120,7 +129,10 @@ export function send(connection: Connection, method: string, path: string, body?
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
-      response.on("end", () => fulfil({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+      response.on(
+        "end",
+        () => fulfil({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
+      );
     });
     request.on("timeout", () => request.destroy(new Error("no answer within 30 s")));
     request.on("error", reject);
@@ -130,7 +142,9 @@ export function send(connection: Connection, method: string, path: string, body?
 
 function entry(config: Json, list: string, key: string, name: string | undefined, file: string): JsonObject {
   const entries = isObject(config) ? member(config, list) : undefined;
-  const found = Array.isArray(entries) ? entries.find((one) => isObject(one) && member(one, "name") === name) : undefined;
+  const found = Array.isArray(entries)
+    ? entries.find((one) => isObject(one) && member(one, "name") === name)
+    : undefined;
   const value = isObject(found) ? member(found, key) : undefined;
   if (!isObject(value)) throw new InputError(`No ${key} is named ${JSON.stringify(name ?? "")}`, [file]);
   return value;

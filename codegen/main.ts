@@ -1,38 +1,176 @@
+#!/usr/bin/env -S node
 /**
- * The command.
+ * The command `codegen`: see {@link help}.
  * @module
  */
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import process from "node:process";
-import { documentsOf } from "./documents.ts";
-import { generate } from "./generate.ts";
+import { parseArgs } from "node:util";
+import { readCluster } from "./cluster.ts";
+import { isCrd } from "./crd.ts";
+import { compareOutputs } from "./drift.ts";
+import { InputError } from "./errors.ts";
+import { generate, type SourceDocument } from "./generate.ts";
+import { isObject, member } from "./json.ts";
+import { readOutput, writeOutput } from "./output.ts";
+import { readSources } from "./sources.ts";
 
-const args = process.argv.slice(2);
-const out = args[args.indexOf("--out") + 1]!;
-const isCheck = args.includes("--check");
-const inputs = args.filter((arg, index) => !arg.startsWith("--") && args[index - 1] !== "--out");
-const documents = [];
-for (const input of inputs) {
-  const files = (await stat(input)).isDirectory()
-    ? (await readdir(input)).sort().map((file) => join(input, file))
-    : [input];
-  for (const file of files) documents.push(...documentsOf(await readFile(file, "utf8"), file));
-}
-const { files } = generate(documents);
-let differs = false;
-if (!isCheck) await rm(out, { recursive: true, force: true });
-for (const [path, text] of files) {
-  const file = join(out, path);
-  if (isCheck) {
-    const before = await readFile(file, "utf8").catch(() => undefined);
-    if (before !== text) {
-      console.error(`${file} differs`);
-      differs = true;
-    }
-    continue;
+const help = `Usage: codegen [options] INPUT...
+
+Generates TypeScript types and typed clients from CustomResourceDefinitions and the API server's OpenAPI documents.
+
+INPUT is a file, a folder (searched at any depth for .yaml, .yml, .json), a glob, an http(s) URL, or - for standard
+input. Documents that are neither CustomResourceDefinitions nor OpenAPI v3 are skipped and counted.
+
+  --out FOLDER        where the output goes, replaced as a whole or not at all (default: types)
+  --check             write nothing; say what has changed in the API since the output was made, exit 1 if anything has
+  --keep-going        write the rest when an input cannot be read; the exit code is 2 nevertheless
+
+  --kind KIND         take only this built-in kind from OpenAPI documents, as Pod or apps/v1/StatefulSet; repeatable
+  --group GROUP       take only CustomResourceDefinitions of this group; repeatable
+  --crd NAME          take only the CustomResourceDefinition of this name (plural.group) or kind; repeatable
+
+  --from-cluster      read the cluster's CustomResourceDefinitions, and the OpenAPI documents of each --kind
+  --kubeconfig FILE   the cluster's kubeconfig (default: $KUBECONFIG, else ~/.kube/config)
+  --context NAME      the context in it (default: the current one)
+
+  --validator         add a validator for untrusted input to each module (needs the npm package ajv)
+  --no-client         leave out the typed clients
+  --quiet             say nothing when all is well
+  --help              this text
+
+Exit codes: 0 done, or nothing has changed; 1 --check found a change; 2 an error.
+`;
+
+const options = {
+  "out": { type: "string", default: "types" },
+  "check": { type: "boolean", default: false },
+  "keep-going": { type: "boolean", default: false },
+  "kind": { type: "string", multiple: true },
+  "group": { type: "string", multiple: true },
+  "crd": { type: "string", multiple: true },
+  "from-cluster": { type: "boolean", default: false },
+  "kubeconfig": { type: "string" },
+  "context": { type: "string" },
+  "validator": { type: "boolean", default: false },
+  "no-client": { type: "boolean", default: false },
+  "quiet": { type: "boolean", default: false },
+  "help": { type: "boolean", short: "h", default: false },
+} as const;
+
+/** Runs the command and returns its exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    return await run(args);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    for (const line of error.message.split("\n")) console.error(`codegen: ${line}`);
+    return 2;
   }
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, text);
 }
-if (differs) process.exitCode = 1;
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(args);
+  if (values.help) {
+    console.log(help.trimEnd());
+    return 0;
+  }
+  if (positionals.length === 0 && !values["from-cluster"]) {
+    throw new InputError(
+      "No input: name a file, a folder, a URL, - for standard input, or --from-cluster; see --help",
+    );
+  }
+  const sources = await readSources(positionals, progress());
+  const documents = sources.documents;
+  if (values["from-cluster"]) {
+    documents.push(
+      ...await readCluster({
+        ...(values.kubeconfig !== undefined && { kubeconfig: values.kubeconfig }),
+        ...(values.context !== undefined && { context: values.context }),
+        ...(values.kind !== undefined && { kinds: values.kind }),
+      }),
+    );
+  }
+  const keepGoing = values["keep-going"];
+  const wanted = documents.filter((document) => isWanted(document, values.group, values.crd));
+  const generated = generate(wanted, {
+    ...(values.kind !== undefined && { kinds: values.kind }),
+    client: !values["no-client"],
+    validator: values.validator,
+    keepGoing: true,
+  });
+  const failures = [...sources.failures, ...generated.failures];
+  for (const { message } of failures) console.error(`codegen: ${message}`);
+  if (failures.length > 0 && !keepGoing) {
+    const rest = generated.crds.length === 0
+      ? ""
+      : `; ${count(generated.crds.length, "other")} could be (--keep-going)`;
+    console.error(
+      `codegen: ${count(failures.length, "input")} could not be generated${rest}; nothing was written`,
+    );
+    return 2;
+  }
+  if (generated.kinds === 0) {
+    throw new InputError(
+      `Nothing to generate: no CustomResourceDefinition and no kind in ${
+        count(documents.length, "document")
+      } of ${count(sources.count, "file")}`,
+    );
+  }
+  const summary = `${count(generated.kinds, "kind")} in ${count(generated.files.size, "file")}` +
+    (generated.skipped > 0
+      ? `, ${count(generated.skipped, "document")} skipped (no CustomResourceDefinition)`
+      : "");
+  if (values.check) {
+    const differences = compareOutputs(await readOutput(values.out) ?? new Map(), generated.files);
+    for (const line of differences) console.log(line);
+    if (differences.length > 0) {
+      console.error(`codegen: ${values.out} is not what the input gives; generate it again without --check`);
+      return failures.length > 0 ? 2 : 1;
+    }
+    if (!values.quiet) console.log(`${values.out} is up to date: ${summary}`);
+  } else {
+    await writeOutput(values.out, generated.files);
+    if (!values.quiet) console.log(`${values.out}: ${summary}`);
+  }
+  return failures.length > 0 ? 2 : 0;
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true });
+  } catch (error) {
+    throw new InputError(`${(error as Error).message.split(". ")[0]}; see --help`, [], { cause: error });
+  }
+}
+
+function isWanted(
+  { value }: SourceDocument,
+  groups: readonly string[] | undefined,
+  names: readonly string[] | undefined,
+): boolean {
+  if (!isCrd(value) || groups === undefined && names === undefined) return true;
+  const spec = member(value, "spec");
+  const metadata = member(value, "metadata");
+  const kinds = isObject(spec) ? member(spec, "names") : undefined;
+  const group = isObject(spec) ? member(spec, "group") : undefined;
+  const name = isObject(metadata) ? member(metadata, "name") : undefined;
+  const kind = isObject(kinds) ? member(kinds, "kind") : undefined;
+  return groups?.some((one) => one === group) === true ||
+    names?.some((one) => one === name || one === kind) === true;
+}
+
+/** One line a second on long work, to a person only. */
+function progress(): (done: number, of: number) => void {
+  let saidMs = Date.now();
+  return (done, of) => {
+    if (!process.stderr.isTTY || Date.now() - saidMs < 1_000 || done === of) return;
+    saidMs = Date.now();
+    console.error(`codegen: read ${done} of ${of} files`);
+  };
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -17,7 +17,9 @@ const nodesPath: string = "openapi-typescript/dist/lib/ts.mjs";
 const { default: transformSchemaObject } = await import(transformPath) as {
   default: typeof OpenApiTypeScript.transformSchemaObject;
 };
-const { NEVER, NULL, tsLiteral, tsUnion, UNDEFINED, UNKNOWN } = await import(nodesPath) as typeof OpenApiTypeScript;
+const { NEVER, NULL, tsLiteral, tsUnion, UNDEFINED, UNKNOWN } = await import(
+  nodesPath
+) as typeof OpenApiTypeScript;
 
 type SchemaObject = Parameters<typeof transformSchemaObject>[0];
 type TransformNodeOptions = Parameters<typeof transformSchemaObject>[1];

@@ -1,0 +1,91 @@
+/**
+ * Documents of a running cluster: its CustomResourceDefinitions, and the OpenAPI documents of its built-in kinds.
+ * @module
+ */
+import { InputError } from "./errors.ts";
+import type { SourceDocument } from "./generate.ts";
+import { isObject, type Json, type JsonObject, member } from "./json.ts";
+import { type Connection, readKubeconfig, send } from "./kubeconfig.ts";
+
+/** Which cluster, and what of it. */
+export interface ClusterOptions {
+  /** @default {"$KUBECONFIG, else ~/.kube/config"} */
+  kubeconfig?: string;
+  /** @default {"the current context"} */
+  context?: string;
+  /** Built-in kinds whose OpenAPI documents are wanted too. */
+  kinds?: readonly string[];
+}
+
+/**
+ * The documents of a cluster.
+ *
+ * @throws {InputError} when it cannot be reached, or does not let us read
+ */
+export async function readCluster(options: ClusterOptions = {}): Promise<SourceDocument[]> {
+  const { kubeconfig, context, kinds = [] } = options;
+  const connection = await readKubeconfig({
+    ...(kubeconfig !== undefined && { file: kubeconfig }),
+    ...(context !== undefined && { context }),
+  });
+  const list = await get(connection, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions");
+  const items = member(list, "items");
+  const documents = (Array.isArray(items) ? items : []).map((item): SourceDocument => ({
+    place: [connection.server],
+    value: isObject(item)
+      ? { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", ...item }
+      : item,
+  }));
+  if (kinds.length > 0) documents.push(...await openApiDocuments(connection, kinds));
+  return documents;
+}
+
+/** The documents of the groups that the kinds name; of all built-in groups, where one names none. */
+async function openApiDocuments(connection: Connection, kinds: readonly string[]): Promise<SourceDocument[]> {
+  const index = member(await get(connection, "/openapi/v3"), "paths");
+  const found: SourceDocument[] = [];
+  for (const [path, entry] of isObject(index) ? Object.entries(index) : []) {
+    const url = isObject(entry) ? member(entry, "serverRelativeURL") : undefined;
+    const match = /^(?:api|apis\/([^/]+))\/[^/]+$/.exec(path);
+    if (typeof url !== "string" || match === null || !kinds.some((kind) => mayHold(match[1] ?? "", kind))) {
+      continue;
+    }
+    found.push({ place: [connection.server, path], value: await get(connection, url) });
+  }
+  return found;
+}
+
+function mayHold(group: string, kind: string): boolean {
+  const wanted = kind.split("/");
+  if (wanted.length === 1) return group === "" || !group.includes(".") || group.endsWith(".k8s.io");
+  return group === wanted[0] || group === "" && (wanted[0] === "core" || wanted[0] === "v1");
+}
+
+async function get(connection: Connection, path: string): Promise<JsonObject> {
+  const place = [`${connection.server}${path.split("?")[0]}`];
+  const answer = await send(connection, "GET", path).catch((error: Error) => {
+    throw new InputError(`Cannot reach the API server: ${error.message}`, place, { cause: error });
+  });
+  let body: Json | undefined;
+  try {
+    body = JSON.parse(answer.body) as Json;
+  } catch {
+    body = undefined;
+  }
+  const message = isObject(body) ? member(body, "message") : undefined;
+  if (answer.status === 401 || answer.status === 403) {
+    throw new InputError(
+      `The API server does not permit it (${answer.status}): ${
+        typeof message === "string" ? message : "no reason given"
+      }`,
+      place,
+    );
+  }
+  if (answer.status !== 200 || !isObject(body)) {
+    throw new InputError(
+      `The API server answered ${answer.status}: ${String(message ?? answer.body.slice(0, 200))}`,
+      place,
+    );
+  }
+  return body;
+}

@@ -1,0 +1,200 @@
+/**
+ * The difference between two outputs, told as a difference of the API: fields added, removed, narrowed, widened.
+ *
+ * Both sides are read back from their TypeScript, so that nothing but the generated files has to be kept.
+ * @module
+ */
+import ts from "typescript";
+import { byCodeUnit } from "./json.ts";
+import { type Model, modelOf, readModules, type TypeModule } from "./drift_model.ts";
+
+/**
+ * The differences, one line each; empty when the outputs are equal.
+ *
+ * @example
+ * ```text
+ * app.example.com/v1 Database .spec.size: narrowed, was optional and is required (breaking)
+ * app.example.com/v1 Database .spec.backup: added, optional
+ * ```
+ */
+export function compareOutputs(
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): string[] {
+  const changed = [...new Set([...before.keys(), ...after.keys()])].sort(byCodeUnit)
+    .filter((path) => before.get(path) !== after.get(path));
+  const lines: string[] = [];
+  const old = readModules(before);
+  const fresh = readModules(after);
+  for (const path of changed) {
+    const told = compareModules(path.replace(/\.ts$/, ""), old.get(path), fresh.get(path));
+    if (told.length > 0) lines.push(...told);
+    else lines.push(`${path}: ${fileChange(before.get(path), after.get(path))}`);
+  }
+  return lines;
+}
+
+function fileChange(before: string | undefined, after: string | undefined): string {
+  if (before === undefined) return "added";
+  if (after === undefined) return "removed";
+  const bare = (text: string) =>
+    ts.createPrinter({ removeComments: true }).printFile(
+      ts.createSourceFile("x.ts", text, ts.ScriptTarget.ESNext),
+    );
+  return bare(before) === bare(after)
+    ? "only comments differ"
+    : "the generated code differs, the API does not";
+}
+
+function compareModules(
+  title: string,
+  before: TypeModule | undefined,
+  after: TypeModule | undefined,
+): string[] {
+  const lines: string[] = [];
+  const kinds = [...new Set([...before?.kinds.keys() ?? [], ...after?.kinds.keys() ?? []])].sort(byCodeUnit);
+  for (const kind of kinds) {
+    const old = before?.kinds.get(kind);
+    const fresh = after?.kinds.get(kind);
+    if (old === undefined) lines.push(`${title} ${kind}: added`);
+    else if (fresh === undefined) lines.push(`${title} ${kind}: removed (breaking)`);
+    else {
+      if (old.address !== fresh.address) {
+        lines.push(`${title} ${kind}: served elsewhere, ${old.address} became ${fresh.address} (breaking)`);
+      }
+      const comparison = new Comparison(before!, after!);
+      comparison.compare(modelOf(before!, old.write), modelOf(after!, fresh.write), "", "write");
+      comparison.compare(modelOf(before!, old.read), modelOf(after!, fresh.read), "", "read");
+      lines.push(...comparison.lines.map((line) => `${title} ${kind} ${line}`));
+    }
+  }
+  return lines;
+}
+
+type View = "write" | "read";
+
+/** Walks two types side by side. */
+class Comparison {
+  readonly lines: string[] = [];
+  readonly #before: TypeModule;
+  readonly #after: TypeModule;
+  readonly #told = new Set<string>();
+  readonly #seen = new Set<string>();
+
+  constructor(before: TypeModule, after: TypeModule) {
+    this.#before = before;
+    this.#after = after;
+  }
+
+  compare(before: Model, after: Model, path: string, view: View): void {
+    if (before.kind === "named" || after.kind === "named") {
+      const key = `${view} ${textOf(before)} ${textOf(after)}`;
+      if (this.#seen.has(key)) return;
+      this.#seen.add(key);
+      return this.compare(this.#open(before, this.#before), this.#open(after, this.#after), path, view);
+    }
+    if (before.kind === "object" && after.kind === "object") {
+      return this.#compareObjects(before, after, path, view);
+    }
+    if (before.kind === "array" && after.kind === "array") {
+      return this.compare(before.items, after.items, `${path}[]`, view);
+    }
+    this.#compareUnions(before, after, path, view);
+  }
+
+  #open(model: Model, module: TypeModule): Model {
+    return model.kind === "named" ? modelOf(module, model.name) : model;
+  }
+
+  #compareObjects(
+    before: Model & { kind: "object" },
+    after: Model & { kind: "object" },
+    path: string,
+    view: View,
+  ): void {
+    for (const key of [...new Set([...before.fields.keys(), ...after.fields.keys()])]) {
+      const old = before.fields.get(key);
+      const fresh = after.fields.get(key);
+      const place = `${path}.${key}`;
+      if (old === undefined && fresh !== undefined) {
+        if (fresh.isOptional || view === "read") {
+          this.#tell(place, view, `added${fresh.isOptional ? ", optional" : ""}`, false);
+        } else this.#tell(place, view, "added and required", true);
+      } else if (old !== undefined && fresh === undefined) {
+        this.#tell(place, view, "removed", true);
+      } else if (old !== undefined && fresh !== undefined) {
+        if (old.isOptional && !fresh.isOptional) {
+          this.#tell(place, view, "narrowed, was optional and is required", view === "write");
+        } else if (!old.isOptional && fresh.isOptional) {
+          this.#tell(place, view, "widened, was required and is optional", view === "read");
+        }
+        this.compare(old.type, fresh.type, place, view);
+      }
+    }
+    if (before.rest === undefined && after.rest !== undefined) {
+      this.#tell(path, view, "widened, takes any other key", false);
+    }
+    if (before.rest !== undefined && after.rest === undefined) {
+      this.#tell(path, view, "narrowed, takes no other key", true);
+    }
+    if (before.rest !== undefined && after.rest !== undefined) {
+      this.compare(before.rest, after.rest, `${path}[*]`, view);
+    }
+    if (before.conditions !== after.conditions) {
+      if (after.conditions === "") {
+        this.#tell(path, view, "widened, keys may be combined freely", view === "read");
+      } else this.#tell(path, view, `keys may be combined otherwise: ${after.conditions}`, true);
+    }
+  }
+
+  #compareUnions(before: Model, after: Model, path: string, view: View): void {
+    const old = membersOf(before);
+    const fresh = membersOf(after);
+    const wider = fresh.filter((text) => !covers(old, text));
+    const narrower = old.filter((text) => !covers(fresh, text));
+    if (wider.length > 0 && narrower.length > 0) {
+      this.#tell(path, view, `changed from ${old.join(" | ")} to ${fresh.join(" | ")}`, true);
+    } else if (wider.length > 0) {
+      this.#tell(path, view, `widened, takes ${wider.join(" | ")} as well`, view === "read");
+    } else if (narrower.length > 0) {
+      this.#tell(path, view, `narrowed, takes ${narrower.join(" | ")} no more`, view === "write");
+    }
+  }
+
+  /** The written view comes first; the read view adds only what is new there. */
+  #tell(path: string, view: View, what: string, isBreaking: boolean): void {
+    const key = `${path}: ${what}`;
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.lines.push(
+      `${path}${view === "read" ? ", when read" : ""}: ${what}${isBreaking ? " (breaking)" : ""}`,
+    );
+  }
+}
+
+function membersOf(model: Model): string[] {
+  return model.kind === "union" ? model.members.map(textOf).sort(byCodeUnit) : [textOf(model)];
+}
+
+/** Whether one of the members allows at least what `text` does. */
+function covers(members: readonly string[], text: string): boolean {
+  if (members.includes(text) || members.includes("unknown")) return true;
+  if (text.startsWith('"')) return members.includes("string");
+  return /^-?\d/.test(text) && members.includes("number") ||
+    (text === "true" || text === "false") && members.includes("boolean");
+}
+
+function textOf(model: Model): string {
+  switch (model.kind) {
+    case "named":
+      return model.name;
+    case "array":
+      return `${textOf(model.items)}[]`;
+    case "union":
+      return membersOf(model).join(" | ");
+    case "object":
+      return "an object";
+    case "other":
+      return model.text;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Generated modules, read back: what each kind's types say.
+ * @module
+ */
+import ts from "typescript";
+
+/** A type, as far as comparing needs it. */
+export type Model =
+  | { kind: "named"; name: string }
+  | { kind: "array"; items: Model }
+  | { kind: "union"; members: Model[] }
+  | {
+    kind: "object";
+    fields: Map<string, { type: Model; isOptional: boolean }>;
+    rest?: Model;
+    /** The text of what else holds for its keys: unions of keys that exclude each other. */
+    conditions: string;
+  }
+  | { kind: "other"; text: string };
+
+/** One module. */
+export interface TypeModule {
+  file: ts.SourceFile;
+  types: Map<string, ts.InterfaceDeclaration | ts.TypeAliasDeclaration>;
+  /** The kinds by name, with the names of their types. */
+  kinds: Map<string, { write: string; read: string; address: string }>;
+}
+
+/** Reads the modules of an output. */
+export function readModules(files: ReadonlyMap<string, string>): Map<string, TypeModule> {
+  const modules = new Map<string, TypeModule>();
+  for (const [path, text] of files) {
+    const file = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, false);
+    const module: TypeModule = { file, types: new Map(), kinds: new Map() };
+    for (const statement of file.statements) {
+      if (ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement)) {
+        module.types.set(statement.name.text, statement);
+      } else if (ts.isVariableStatement(statement)) addKind(module, statement);
+    }
+    modules.set(path, module);
+  }
+  return modules;
+}
+
+/** A kind is a constant of type `Resource<Read, Write>`. */
+function addKind(module: TypeModule, statement: ts.VariableStatement): void {
+  const [constant] = statement.declarationList.declarations;
+  const type = constant?.type;
+  if (type === undefined || !ts.isTypeReferenceNode(type) || type.typeArguments?.length !== 2) return;
+  const [read, write] = type.typeArguments.map((argument) => argument.getText(module.file));
+  const value = constant?.initializer;
+  if (value === undefined || !ts.isObjectLiteralExpression(value)) return;
+  const address = new Map<string, string>();
+  for (const property of value.properties) {
+    if (ts.isPropertyAssignment(property) && ts.isStringLiteral(property.initializer)) {
+      address.set(property.name.getText(module.file), property.initializer.text);
+    }
+  }
+  const kind = address.get("kind");
+  if (kind === undefined) return;
+  module.kinds.set(kind, {
+    write: write!,
+    read: read!,
+    address: `${address.get("plural")} (${address.get("scope")})`,
+  });
+}
+
+/** What a type of the module says; a name of another module stays a name. */
+export function modelOf(module: TypeModule, name: string): Model {
+  const declaration = module.types.get(name);
+  if (declaration === undefined) return { kind: "other", text: name };
+  if (ts.isInterfaceDeclaration(declaration)) return objectModel(module, declaration.members);
+  const model = typeModel(module, declaration.type);
+  return model.kind === "named" ? modelOf(module, model.name) : model;
+}
+
+function typeModel(module: TypeModule, type: ts.TypeNode): Model {
+  if (ts.isParenthesizedTypeNode(type)) return typeModel(module, type.type);
+  if (ts.isArrayTypeNode(type)) return { kind: "array", items: typeModel(module, type.elementType) };
+  if (ts.isTypeLiteralNode(type)) return objectModel(module, type.members);
+  if (ts.isUnionTypeNode(type)) {
+    return {
+      kind: "union",
+      members: type.types.map((member) => typeModel(module, member)),
+    };
+  }
+  if (ts.isIntersectionTypeNode(type)) return intersectionModel(module, type);
+  const text = type.getText(module.file);
+  return ts.isTypeReferenceNode(type) && module.types.has(text)
+    ? { kind: "named", name: text }
+    : { kind: "other", text };
+}
+
+/** The first object, under the conditions that the others are. */
+function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): Model {
+  const [base, ...others] = type.types;
+  const model = typeModel(module, base!);
+  const opened = model.kind === "named" ? modelOf(module, model.name) : model;
+  const conditions = others.map((other) => other.getText(module.file).replace(/\s+/g, " ")).join(" & ");
+  if (opened.kind !== "object") return { kind: "other", text: type.getText(module.file) };
+  return { ...opened, conditions: [opened.conditions, conditions].filter((text) => text !== "").join(" & ") };
+}
+
+function objectModel(module: TypeModule, members: ts.NodeArray<ts.TypeElement>): Model {
+  const model: Model & { kind: "object" } = { kind: "object", fields: new Map(), conditions: "" };
+  for (const member of members) {
+    if (ts.isPropertySignature(member) && member.type !== undefined) {
+      const key =
+        ts.isIdentifier(member.name) || ts.isStringLiteral(member.name) || ts.isNumericLiteral(member.name)
+          ? member.name.text
+          : member.name.getText(module.file);
+      model.fields.set(key, {
+        type: typeModel(module, member.type),
+        isOptional: member.questionToken !== undefined,
+      });
+    } else if (ts.isIndexSignatureDeclaration(member)) model.rest = typeModel(module, member.type);
+  }
+  return model;
+}

@@ -1,0 +1,72 @@
+/**
+ * The output folder: replaced as a whole or not at all, and compared.
+ * @module
+ */
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { InputError } from "./errors.ts";
+import { header } from "./module.ts";
+
+/** The generated files of a folder, by path; `undefined` where there is no such folder. */
+export async function readOutput(folder: string): Promise<Map<string, string> | undefined> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found === undefined) return undefined;
+  if (!found.isDirectory()) throw new InputError("The output must be a folder", [folder]);
+  const files = new Map<string, string>();
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    if (entry.isDirectory()) continue;
+    const path = join(entry.parentPath, entry.name);
+    files.set(
+      path.slice(folder.length).replaceAll("\\", "/").replace(/^\/+/, ""),
+      await readFile(path, "utf8"),
+    );
+  }
+  return files;
+}
+
+/**
+ * Replaces the folder by the files. Until the last moment the folder stays as it is.
+ *
+ * @throws {InputError} when the folder holds anything that was not generated, or cannot be written
+ */
+export async function writeOutput(folder: string, files: ReadonlyMap<string, string>): Promise<void> {
+  const target = resolve(folder);
+  const before = await readOutput(target);
+  const stranger = [...before ?? []].find(([, text]) => !text.startsWith(header.trimEnd()));
+  if (stranger !== undefined) {
+    throw new InputError(
+      `Cannot replace the folder: it holds ${
+        stranger[0]
+      }, which was not generated; choose a folder of its own`,
+      [folder],
+    );
+  }
+  const fresh = join(dirname(target), `.${basename(target)}.new-${process.pid}`);
+  const old = join(dirname(target), `.${basename(target)}.old-${process.pid}`);
+  try {
+    // One folder at a time: Node's recursive mkdir never returns in a file system such as /proc.
+    if (await stat(dirname(target)).catch(() => undefined) === undefined) {
+      await mkdir(dirname(target), { recursive: true });
+    }
+    await mkdir(fresh);
+    for (const [path, text] of files) {
+      await mkdir(dirname(join(fresh, path)), { recursive: true });
+      await writeFile(join(fresh, path), text);
+    }
+    if (before !== undefined) await rename(target, old);
+    try {
+      await rename(fresh, target);
+    } catch (error) {
+      if (before !== undefined) await rename(old, target);
+      throw error;
+    }
+  } catch (error) {
+    throw new InputError(`Cannot write the output: ${(error as Error).message}`, [folder], { cause: error });
+  } finally {
+    // Where nothing could be written, nothing can be removed either: the first error is the one to tell.
+    await rm(fresh, { recursive: true, force: true }).catch(() => undefined);
+  }
+  await rm(old, { recursive: true, force: true });
+}

@@ -1,0 +1,116 @@
+/**
+ * Where documents come from: files, folders, globs, standard input and URLs. A cluster is in cluster.ts.
+ * @module
+ */
+import { glob, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { documentsOf } from "./documents.ts";
+import { InputError } from "./errors.ts";
+import type { SourceDocument } from "./generate.ts";
+
+/** Longest wait for a URL: a release page with redirects answers within a few seconds. */
+const urlTimeoutMs = 30_000;
+
+/** What came of reading. */
+export interface Sources {
+  documents: SourceDocument[];
+  /** Inputs that could not be read. */
+  failures: InputError[];
+  /** Files, URLs and standard inputs that were read. */
+  count: number;
+}
+
+/**
+ * Reads all inputs.
+ *
+ * @param inputs paths of files and folders (searched at any depth for .yaml, .yml and .json), globs, http(s) URLs,
+ * `-` for standard input
+ * @param progress called after each file with the number read and the number in all
+ */
+export async function readSources(
+  inputs: readonly string[],
+  progress: (done: number, of: number) => void = () => {},
+): Promise<Sources> {
+  const sources: Sources = { documents: [], failures: [], count: 0 };
+  const places: string[] = [];
+  for (const input of inputs) await attempt(async () => void places.push(...await placesOf(input)));
+  const distinct = [...new Set(places)];
+  for (const [index, place] of distinct.entries()) {
+    await attempt(async () =>
+      void sources.documents.push(...documentsOf(await textOf(place), nameOf(place)))
+    );
+    progress(index + 1, distinct.length);
+  }
+  sources.count = distinct.length;
+  return sources;
+
+  async function attempt(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      sources.failures.push(error);
+    }
+  }
+}
+
+function nameOf(place: string): string {
+  return place === "-" ? "standard input" : place;
+}
+
+function isUrl(input: string): boolean {
+  return /^https?:\/\//.test(input);
+}
+
+/** The files that an input stands for. */
+async function placesOf(input: string): Promise<string[]> {
+  if (input === "-" || isUrl(input)) return [input];
+  const found = await stat(input).catch(() => undefined);
+  if (found?.isDirectory()) {
+    const files = (await readdir(input, { recursive: true })).filter((file) => /\.(ya?ml|json)$/i.test(file))
+      .sort();
+    if (files.length === 0) throw new InputError("The folder holds no .yaml, .yml or .json file", [input]);
+    return files.map((file) => join(input, file));
+  }
+  if (found !== undefined) return [input];
+  if (/[*?[{]/.test(input)) {
+    const files: string[] = [];
+    for await (const file of glob(input)) if (/\.(ya?ml|json)$/i.test(file)) files.push(file);
+    if (files.length > 0) return files.sort();
+    throw new InputError("No .yaml, .yml or .json file matches", [input]);
+  }
+  throw new InputError("No such file or folder", [input]);
+}
+
+async function textOf(place: string): Promise<string> {
+  if (place === "-") return await textOfInput();
+  if (isUrl(place)) return await textOfUrl(place);
+  return await readFile(place, "utf8").catch((error: Error) => {
+    throw new InputError(`Cannot read the file: ${error.message}`, [place], { cause: error });
+  });
+}
+
+async function textOfInput(): Promise<string> {
+  let text = "";
+  process.stdin.setEncoding("utf8");
+  for await (const chunk of process.stdin) text += String(chunk);
+  return text;
+}
+
+async function textOfUrl(url: string): Promise<string> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal: AbortSignal.timeout(urlTimeoutMs), headers: { accept: "*/*" } });
+    if (response.ok) return await response.text();
+  } catch (error) {
+    const { message, cause } = error as Error;
+    const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
+    throw new InputError(`Cannot read the URL: ${reason}`, [url], { cause: error });
+  }
+  await response.body?.cancel();
+  throw new InputError(
+    `Cannot read the URL: it answered ${response.status} ${response.statusText}`.trimEnd(),
+    [url],
+  );
+}
