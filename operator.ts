@@ -202,7 +202,9 @@ export class DatabaseReconciler {
       if (!blocked) await this.#take(step, sight, context);
       await this.#report(sight, step, problems, context, requested);
       if (problems.length > 0) return { requeueAfterMs: 30_000 };
-      return step.kind === "done" ? undefined : { requeueAfterMs: step.kind === "wait" ? 5_000 : 1_000 };
+      if (step.kind !== "done") return { requeueAfterMs: step.kind === "wait" ? 5_000 : 1_000 };
+      // A request was only written down in this pass: it is carried out in the next.
+      return requested?.switchoverTo === undefined ? undefined : { requeueAfterMs: 100 };
     } catch (error) {
       // Status comes last, also after an error: what was seen is still true. The error itself is retried and logged.
       const failed = describeFailure(error);
