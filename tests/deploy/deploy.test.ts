@@ -1,0 +1,135 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { parseAllDocuments } from "yaml";
+import { desiredRole } from "../../postgres/rbac.ts";
+
+interface Rule {
+  apiGroups: string[];
+  resources: string[];
+  resourceNames?: string[];
+  verbs: string[];
+}
+interface Manifest {
+  kind: string;
+  metadata: { name: string; namespace?: string };
+  rules?: Rule[];
+  // deno-lint-ignore no-explicit-any
+  spec?: any;
+}
+
+const folder = new URL("../../deploy/", import.meta.url);
+const read = (file: string) => readFileSync(new URL(file, folder), "utf8");
+const documents = readdirSync(folder).filter((file) =>
+  file.endsWith(".yaml") && file !== "kustomization.yaml"
+)
+  .flatMap((file) => parseAllDocuments(read(file)).map((document) => document.toJS() as Manifest));
+const named = (kind: string, name = "database-operator") => {
+  const found = documents.find((document) => document.kind === kind && document.metadata.name === name);
+  if (!found) throw new Error(`deploy/ has no ${kind} "${name}"`);
+  return found;
+};
+const clusterRules = named("ClusterRole").rules ?? [];
+
+test("deploy/crd.yaml is crd.yaml: kustomize reads no file outside its folder (cp crd.yaml deploy/crd.yaml)", () => {
+  assert.is(read("crd.yaml"), read("../crd.yaml"));
+});
+
+test("kustomization.yaml lists every manifest", () => {
+  const listed =
+    (parseAllDocuments(read("kustomization.yaml"))[0]!.toJS() as { resources: string[] }).resources;
+  const files = readdirSync(folder).filter((file) => file.endsWith(".yaml") && file !== "kustomization.yaml");
+  assert.equal(listed.toSorted(), files.toSorted());
+});
+
+test("the operator may not list or watch Secrets", () => {
+  const verbs = clusterRules.filter(({ resources }) => resources.includes("secrets")).flatMap(({ verbs }) =>
+    verbs
+  );
+  assert.equal(verbs.toSorted(), ["create", "delete", "get"]);
+});
+
+test("no rule uses a wildcard, and no rule lets the operator raise its own rights", () => {
+  for (const { apiGroups, resources, verbs } of documents.flatMap(({ rules }) => rules ?? [])) {
+    assert.not.ok([...apiGroups, ...resources, ...verbs].some((word) => word.includes("*")));
+    assert.not.ok(
+      verbs.some((verb) => ["escalate", "bind", "impersonate", "deletecollection"].includes(verb)),
+    );
+  }
+});
+
+test("the operator holds everything that it grants to members: Kubernetes refuses the grant otherwise", () => {
+  const { rules } = desiredRole({
+    metadata: { name: "orders", namespace: "shop" },
+    spec: { size: 3, version: "17" },
+  }, []);
+  for (const granted of rules) {
+    for (const resource of granted.resources) {
+      for (const verb of granted.verbs) {
+        const held = clusterRules.some((rule) =>
+          rule.resources.includes(resource) && rule.verbs.includes(verb) && rule.apiGroups.includes("")
+        );
+        assert.ok(held, `${verb} ${resource}`);
+      }
+    }
+  }
+});
+
+test("leader election is one Lease, in the operator's own namespace", () => {
+  assert.equal(named("Role", "database-operator-leader-election").rules, [
+    { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create"] },
+    {
+      apiGroups: ["coordination.k8s.io"],
+      resources: ["leases"],
+      resourceNames: ["database-operator"],
+      verbs: ["get", "update"],
+    },
+  ]);
+});
+
+test("Deno gets its permissions by name: none is given whole, none beyond net, read, env and sys", () => {
+  const command = named("Deployment").spec.template.spec.containers[0].command as string[];
+  const allowed = command.filter((word) => word.startsWith("--allow"));
+  assert.equal(allowed.map((word) => word.split("=")[0]), [
+    "--allow-net",
+    "--allow-read",
+    "--allow-env",
+    "--allow-sys",
+  ]);
+  for (const word of allowed) assert.ok((word.split("=")[1] ?? "").length > 0, word);
+  assert.not.ok(command.includes("-A"));
+  for (const flag of ["--no-prompt", "--cached-only", "--no-remote"]) assert.ok(command.includes(flag), flag);
+});
+
+test("every variable of the container that the operator reads is one that Deno lets it read", () => {
+  const { command, env } = named("Deployment").spec.template.spec.containers[0] as {
+    command: string[];
+    env: { name: string }[];
+  };
+  const readable = command.find((word) => word.startsWith("--allow-env="))!.split("=")[1]!.split(",");
+  for (const { name } of env.filter(({ name }) => !name.startsWith("DENO_"))) {
+    assert.ok(readable.includes(name), name);
+  }
+});
+
+test("the operator's pod passes the Pod Security level restricted, with a read-only root", () => {
+  const { securityContext, containers } = named("Deployment").spec.template.spec;
+  assert.is(securityContext.runAsNonRoot, true);
+  assert.equal(securityContext.seccompProfile, { type: "RuntimeDefault" });
+  assert.equal(containers[0].securityContext, {
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ["ALL"] },
+  });
+});
+
+test("the Dockerfiles and the pods agree on users", () => {
+  assert.ok(
+    read("images/operator/Dockerfile").includes(
+      `USER ${named("Deployment").spec.template.spec.securityContext.runAsUser}:`,
+    ),
+  );
+  assert.ok(read("images/database/Dockerfile").includes("USER 100:102"));
+});
+
+test.run();
