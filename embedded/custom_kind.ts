@@ -134,13 +134,19 @@ export class CustomKind implements Kind {
     next.metadata.generation = (old.metadata.generation ?? 0) + (changed ? 1 : 0);
   }
 
-  validate(next: KubeObject, old: KubeObject | undefined, version: string): FieldError[] {
+  validate(
+    next: KubeObject,
+    old: KubeObject | undefined,
+    version: string,
+    subresource: string,
+  ): FieldError[] {
     const { schema } = this.#version(version);
-    const errors = validate(next, schema, "", old);
+    let errors = validate(next, schema, "", old);
+    if (subresource === "status") errors = errors.filter(isAboutStatus).map(belowStatus);
     const scale = this.scale(version);
     if (scale) errors.push(...scaleErrors(next, scale));
     const blocking = errors.some((error) =>
-      ["NotFound", "Required", "TooLong", "TooMany", "TypeInvalid"].includes(error.type)
+      ["NotFound", "NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"].includes(error.type)
     );
     if (!blocking) return [...errors, ...validateRules(next, schema, "", old)];
     if (!hasAnyRule(schema)) return errors;
@@ -154,6 +160,14 @@ export class CustomKind implements Kind {
   }
 }
 
+const isAboutStatus = ({ field }: FieldError) => field === "status" || /^status[.[]/.test(field);
+
+/** The status endpoint's messages name fields from status on. */
+const belowStatus = (error: FieldError): FieldError => ({
+  ...error,
+  ...(error.detail ? { detail: error.detail.replace(/^status\./, "") } : {}),
+});
+
 const withoutMetadata = (object: KubeObject, hasStatus: boolean): Json => {
   const { metadata: _metadata, apiVersion: _apiVersion, ...rest } = object;
   if (hasStatus) delete rest.status;
@@ -166,7 +180,11 @@ function scaleErrors(object: KubeObject, scale: ScalePaths): FieldError[] {
   const errors: FieldError[] = [];
   for (const path of [scale.specReplicasPath, scale.statusReplicasPath]) {
     const value = readPath(object, path);
-    if (typeof value === "number" && value < 0) {
+    if (value !== undefined && !Number.isInteger(value)) {
+      const is = typeof value === "number" ? "float64" : typeof value === "boolean" ? "bool" : typeof value;
+      const detail = `${path} accessor error: ${cellText(value)} is of the type ${is}, expected int64`;
+      errors.push({ type: "Invalid", field: path, value: 0, detail });
+    } else if (typeof value === "number" && value < 0) {
       errors.push({ type: "Invalid", field: path, value, detail: "should be a non-negative integer" });
     }
   }

@@ -125,7 +125,6 @@ export const unsupportedMediaType = (accepted: readonly string[]) =>
     415,
     "UnsupportedMediaType",
     `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}`,
-    {},
   );
 
 export const expired = (message: string) => new StatusError(410, "Expired", message);
@@ -142,6 +141,8 @@ export interface FieldError {
   field: string;
   /** Missing for the types that do not show the value. */
   value?: Json;
+  /** The value is not shown although errors of this type show it. */
+  isValueOmitted?: boolean;
   detail?: string;
 }
 
@@ -174,7 +175,7 @@ const words: Record<FieldErrorType, [text: string, reason: string, showsValue: b
 export function errorBody(error: FieldError): string {
   const [text, , showsValue] = words[error.type];
   let body = text;
-  if (showsValue) body += `: ${shown(error.value)}`;
+  if (showsValue && !error.isValueOmitted) body += `: ${shown(error.value)}`;
   if (error.detail) body += `: ${error.detail}`;
   return body;
 }
@@ -199,7 +200,7 @@ export function invalid(of: Subject, name: string, errors: readonly FieldError[]
     "Invalid",
     `${qualified(of.group, of.kind)} "${name}" is invalid: ${list}`,
     {
-      name,
+      ...(name ? { name } : {}),
       ...(of.group ? { group: of.group } : {}),
       kind: of.kind,
       causes: errors.map((error) => ({

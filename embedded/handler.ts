@@ -447,7 +447,12 @@ function readBody(info: RequestInfo): Json {
     if (/yaml/.test(info.contentType) && !info.body.trimStart().startsWith("{")) return parseYaml(info.body);
     return JSON.parse(info.body);
   } catch (error) {
-    throw errors.badRequest(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
+    const start = info.body.length > 30 ? `${info.body.slice(0, 30)} ...` : info.body;
+    throw errors.badRequest(
+      `the object provided is unrecognized: couldn't get version/kind; json parse error: ${
+        (error as Error).message
+      } (${start})`,
+    );
   }
 }
 

@@ -24,11 +24,13 @@ export function jsonPatch(object: Json, operations: Json): Json {
   try {
     return fastJsonPatch.applyPatch(clone(object), operations, true, true, false).newDocument;
   } catch (error) {
-    const { name, message } = error as Error;
-    const text = message.split("\n")[0];
-    throw new StatusError(422, "Invalid", `the server rejected our request due to an error in our request`, {
-      causes: [{ reason: name, message: text ?? "" }],
-    });
+    if (!(error instanceof fastJsonPatch.JsonPatchError)) throw error;
+    throw new StatusError(
+      422,
+      "Invalid",
+      "the server rejected our request due to an error in our request",
+      {},
+    );
   }
 }
 
@@ -71,20 +73,24 @@ export function strategicMergePatch(object: Json, patch: Json, schema: Schema | 
     if (!key.startsWith("$setElementOrder/")) continue;
     const name = key.slice("$setElementOrder/".length);
     const field = propertySchema(schema, name);
-    if (Array.isArray(result[name])) result[name] = ordered(result[name], patch[key], field);
+    if (Array.isArray(result[name]) && patch[name] === undefined) {
+      result[name] = ordered(result[name], patch[key], result[name], field?.["x-kubernetes-patch-merge-key"]);
+    }
   }
   if (retained) { for (const key of Object.keys(result)) if (!retained.includes(key)) delete result[key]; }
   return result;
 }
 
-function strategicValue(old: Json, value: Json, schema: Schema | undefined, _order: Json): Json {
+function strategicValue(old: Json, value: Json, schema: Schema | undefined, order: Json): Json {
   if (isRecord(value)) return strategicMergePatch(old, value, schema);
   const merges = schema?.["x-kubernetes-patch-strategy"]?.split(",").includes("merge") ?? false;
   if (!Array.isArray(value) || !merges) return clone(value);
   const before: Json[] = Array.isArray(old) ? old : [];
   const key = schema?.["x-kubernetes-patch-merge-key"];
-  if (key) return mergeByKey(before, value, key, itemSchema(schema));
-  return [...before, ...value.filter((item) => !before.some((other) => equal(other, item)))];
+  const merged = key
+    ? mergeByKey(before, value, key, itemSchema(schema))
+    : [...before, ...value.filter((item) => !before.some((other) => equal(other, item)))];
+  return ordered(merged, Array.isArray(order) ? order : value, before, key);
 }
 
 function mergeByKey(before: Json[], patch: Json[], key: string, items: Schema | undefined): Json[] {
@@ -108,11 +114,17 @@ function mergeByKey(before: Json[], patch: Json[], key: string, items: Schema | 
   return result;
 }
 
-/** Items that the order names come in that order; the others stay behind their old neighbours. */
-function ordered(list: Json[], order: Json, schema: Schema | undefined): Json[] {
-  const key = schema?.["x-kubernetes-patch-merge-key"];
-  const rank = (item: Json) =>
-    (order as Json[]).findIndex((other) => (key ? other?.[key] === item?.[key] : equal(other, item)));
+/** Items that the order names come in that order; the others are interleaved by the order that they had. */
+function ordered(list: Json[], order: Json[], before: Json[], key: string | undefined): Json[] {
+  const isSame = (a: Json, b: Json) => (key ? a?.[key] === b?.[key] : equal(a, b));
+  const rank = (item: Json) => order.findIndex((other) => isSame(other, item));
+  const place = (item: Json) => before.findIndex((other) => isSame(other, item));
   const named = list.filter((item) => rank(item) >= 0).sort((a, b) => rank(a) - rank(b));
-  return list.map((item) => (rank(item) >= 0 ? named.shift() : item));
+  const others = list.filter((item) => rank(item) < 0).sort((a, b) => place(a) - place(b));
+  const result: Json[] = [];
+  while (named.length > 0 && others.length > 0) {
+    const [left, right] = [place(others[0]), place(named[0])];
+    result.push(left >= 0 && right >= 0 && left < right ? others.shift() : named.shift());
+  }
+  return [...result, ...others, ...named];
 }

@@ -466,7 +466,7 @@ class Cluster {
   /** bootstrap.dcs of the patroni.yml that the operator rendered into `<scope>-patroni`. */
   #bootstrapConfig(): Json {
     for (const text of Object.values((this.#map("patroni")?.data ?? {}) as Record<string, string>)) {
-      if (!text.includes("bootstrap:")) continue;
+      if (!/bootstrap"?\s*:/.test(text)) continue;
       const parsed: Json = parseYaml(text, { logLevel: "silent" });
       if (isRecord(parsed?.bootstrap?.dcs)) return parsed.bootstrap.dcs;
     }

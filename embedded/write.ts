@@ -72,20 +72,15 @@ export function checkBody(target: Target, body: Json): KubeObject {
   const apiVersion = groupVersion(kind.group, version);
   if (!isRecord(body)) throw errors.badRequest("the body of the request must be an object");
   if (kind.isCustom && !body.kind) {
-    throw errors.badRequest(`Object 'Kind' is missing in '${JSON.stringify(body)}'`);
+    const text = JSON.stringify(body);
+    const start = text.length > 30 ? `${text.slice(0, 30)} ...` : text;
+    throw errors.badRequest(
+      `the object provided is unrecognized (must be of type ${kind.kind}): Object 'Kind' is missing in '${text}' (${start})`,
+    );
   }
   body.apiVersion ??= apiVersion;
   body.kind ??= kind.kind;
-  if (body.apiVersion !== apiVersion) {
-    throw errors.badRequest(
-      `the API version in the data (${body.apiVersion}) does not match the expected API version (${apiVersion})`,
-    );
-  }
-  if (body.kind !== kind.kind) {
-    throw errors.badRequest(
-      `${body.kind} in version "${version}" cannot be handled as a ${kind.kind}: no kind "${body.kind}" is registered for version "${apiVersion}"`,
-    );
-  }
+  if (body.apiVersion !== apiVersion || body.kind !== kind.kind) refuseType(target, body);
   if (body.metadata === undefined || body.metadata === null) body.metadata = {};
   if (!isRecord(body.metadata)) throw errors.badRequest("metadata must be an object");
   const { namespace } = body.metadata;
@@ -98,6 +93,36 @@ export function checkBody(target: Target, body: Json): KubeObject {
     body.metadata.namespace = target.namespace ?? namespace;
   } else delete body.metadata.namespace;
   return body as KubeObject;
+}
+
+function refuseType({ kind, version }: Target, body: Json): never {
+  const apiVersion = groupVersion(kind.group, version);
+  if (kind.isCustom && body.apiVersion === apiVersion) {
+    const subject = { group: kind.group, plural: kind.plural, kind: body.kind as string };
+    const detail = `must be ${kind.kind}`;
+    throw errors.invalid(subject, body.metadata?.name ?? "", [
+      { type: "Invalid", field: "kind", value: body.kind, detail },
+    ]);
+  }
+  if (kind.isCustom) {
+    throw errors.badRequest(
+      `the API version in the data (${body.apiVersion}) does not match the expected API version (${apiVersion})`,
+    );
+  }
+  const [given = "", wanted = ""] = [body.apiVersion, apiVersion].map((text: string) =>
+    text.split("/").at(-1)
+  );
+  const cannot = `${body.kind} in version ${JSON.stringify(given)} cannot be handled as a ${kind.kind}`;
+  if (body.apiVersion === apiVersion) {
+    throw errors.badRequest(
+      `${cannot}: converting (${wanted}.${body.kind}) to (${
+        kind.group.split(".")[0] || "core"
+      }.${kind.kind}): unknown conversion`,
+    );
+  }
+  throw errors.badRequest(
+    `${cannot}: no kind "${body.kind}" is registered for version "${body.apiVersion}" in scheme "pkg/runtime/scheme.go:111"`,
+  );
 }
 
 /** Prunes and defaults; unknown fields become warnings or a refusal. */
@@ -223,16 +248,25 @@ export function update(
     );
   }
   if (metadata.uid && metadata.uid !== live.metadata.uid) {
+    const key = [
+      "/registry",
+      ...(kind.group && kind.isCustom ? [kind.group] : []),
+      kind.plural,
+      namespace,
+      name,
+    ]
+      .filter(Boolean).join("/");
     throw errors.conflict(
       kind,
       name,
-      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${live.metadata.uid}`,
+      `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: ` +
+        `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${live.metadata.uid}`,
     );
   }
   if (metadata.resourceVersion && metadata.resourceVersion !== "0") {
     if (metadata.resourceVersion !== live.metadata.resourceVersion) throw errors.modified(kind, name);
   } else if (!kind.isUnconditionalUpdateAllowed) {
-    throw errors.invalid(kind, name, [{
+    throw errors.invalid({ group: kind.group, plural: kind.plural, kind: kind.plural }, name, [{
       type: "Invalid",
       field: "metadata.resourceVersion",
       value: 0,

@@ -92,10 +92,10 @@ export class FieldSet {
     return result;
   }
 
-  /** Every path in the set, in order. */
+  /** Every path in the set: members in order, then what is below them. */
   *paths(prefix: FieldPath = []): Generator<FieldPath> {
+    for (const element of this.#elements()) if (this.members.has(element)) yield [...prefix, element];
     for (const element of this.#elements()) {
-      if (this.members.has(element)) yield [...prefix, element];
       const child = this.children.get(element);
       if (child) yield* child.paths([...prefix, element]);
     }

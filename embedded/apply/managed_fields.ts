@@ -10,7 +10,7 @@ import { badRequest, type StatusCause, StatusError } from "../errors.ts";
 import type { Schema } from "../schema/model.ts";
 import { clone, type Json, type KubeObject, type ManagedFieldsEntry } from "../types.ts";
 import { type FieldPath, FieldSet, pathText } from "./field_set.ts";
-import { compare, type Comparison, fieldsOf, merge, removeFields, rootSchema } from "./typed.ts";
+import { compare, type Comparison, fieldsOf, merge, removeFields, rootSchema, UnkeyedItem } from "./typed.ts";
 
 /** Who writes, and how. */
 export interface Writer {
@@ -155,13 +155,32 @@ export function afterUpdate(
     (sent.length === 0 || (sent.length === 1 && Object.keys(sent[0] ?? {}).length === 0));
   if (isReset) return undefined;
   if (live && !live.metadata.managedFields?.length && !isReadable(sent)) return undefined;
-  const managers = decode(isReadable(sent) ? sent : live?.metadata.managedFields);
-  const root = rootSchema(schema);
+  try {
+    return trackUpdate(
+      live,
+      next,
+      rootSchema(schema),
+      writer,
+      isReadable(sent) ? sent : live?.metadata.managedFields,
+    );
+  } catch (error) {
+    // Without its keys a list cannot be tracked; validation has the last word on such an object.
+    if (error instanceof UnkeyedItem) return live?.metadata.managedFields;
+    throw error;
+  }
+}
+
+function trackUpdate(
+  live: KubeObject | undefined,
+  next: KubeObject,
+  root: Schema,
+  writer: Writer,
+  known: readonly ManagedFieldsEntry[] | undefined,
+): ManagedFieldsEntry[] {
+  const managers = decode(known);
   const before = live ? bare(live) : { apiVersion: next.apiVersion, kind: next.kind, metadata: {} };
-  const changes = compare(before, bare(next), root);
-  const touched = changes.added.union(changes.modified).recursiveDifference(writer.ignored).difference(
-    stripped,
-  );
+  const changes = visible(compare(before, bare(next), root), writer.ignored);
+  const touched = changes.added.union(changes.modified).difference(stripped);
   take(managers, changes);
   const entry: ManagedFieldsEntry = {
     manager: writer.manager,
@@ -171,11 +190,18 @@ export function afterUpdate(
     ...(writer.subresource ? { subresource: writer.subresource } : {}),
   };
   if (!touched.isEmpty) {
-    const known = managers.get(identity(entry));
-    managers.set(identity(entry), { entry, set: known ? known.set.union(touched) : touched });
+    const own = managers.get(identity(entry));
+    managers.set(identity(entry), { entry, set: own ? own.set.union(touched) : touched });
   }
   return finish(managers);
 }
+
+/** The changes that this endpoint lets through. */
+const visible = ({ added, modified, removed }: Comparison, ignored: FieldSet): Comparison => ({
+  added: added.recursiveDifference(ignored),
+  modified: modified.recursiveDifference(ignored),
+  removed: removed.recursiveDifference(ignored),
+});
 
 /** Nobody owns any longer what changed under them. */
 function take(managers: Managers, changes: Comparison): void {
@@ -217,11 +243,11 @@ export function apply(
   };
   const self = identity(entry);
   const last = managers.get(self);
-  const set = fieldsOf(config, root).recursiveDifference(writer.ignored);
+  const set = appliedFields(config, root).recursiveDifference(writer.ignored);
   managers.set(self, { entry, set });
   const merged = merge(before, config, root);
   const object = last ? prune(merged, managers, last.set, root) : merged;
-  const changes = compare(before, object, root);
+  const changes = visible(compare(before, object, root), writer.ignored);
   const conflicts = conflictsWith(managers, self, changes);
   if (conflicts.length > 0 && !force) throw conflictError(conflicts);
   for (const { id, set: lost } of conflicts) {
@@ -234,6 +260,17 @@ export function apply(
   const isUnchanged = last?.set.equals(set.difference(stripped)) && isNothing(changes);
   if (isUnchanged && last?.entry.time) entry.time = last.entry.time;
   return { object: { ...object, metadata: { ...object.metadata } }, managedFields: finish(managers) };
+}
+
+function appliedFields(config: KubeObject, root: Schema): FieldSet {
+  try {
+    return fieldsOf(config, root);
+  } catch (error) {
+    if (!(error instanceof UnkeyedItem)) throw error;
+    const { name, namespace } = config.metadata;
+    const at = `${namespace ?? ""}/${name}; ${config.apiVersion}, Kind=${config.kind}`;
+    throw new StatusError(500, "", `failed to create typed patch object (${at}): ${error.message}`);
+  }
 }
 
 const isNothing = (changes: Comparison) =>

@@ -5,7 +5,6 @@
  * them atomic. Written after the behaviour of sigs.k8s.io/structured-merge-diff typed.
  * @module
  */
-import { StatusError } from "../errors.ts";
 import {
   isStructByValue,
   itemSchema,
@@ -15,7 +14,7 @@ import {
   type Schema,
 } from "../schema/model.ts";
 import { clone, equal, isRecord, type Json, setOwn } from "../types.ts";
-import { type FieldPath, FieldSet } from "./field_set.ts";
+import { type FieldPath, FieldSet, pathText } from "./field_set.ts";
 
 type MaybeSchema = Schema | undefined;
 
@@ -29,21 +28,30 @@ export function rootSchema(schema: Schema): Schema {
   return isPlain ? { ...schema, properties: { ...schema.properties, metadata: metadataSchema() } } : schema;
 }
 
+/** An item of a map list that lacks its keys. */
+export class UnkeyedItem extends Error {
+  constructor(path: FieldPath, index: number, keys: readonly string[]) {
+    const names = keys.map((key) => JSON.stringify(key)).join(" ");
+    super(
+      `${
+        pathText(path)
+      }: element ${index}: associative list with keys has an element that omits all key fields ` +
+        `[${names}] (and doesn't have default values for any key fields)`,
+    );
+    this.name = "UnkeyedItem";
+  }
+}
+
 /** The path element of an item of a set or map list. */
-export function itemElement(item: Json, schema: Schema, index: number): string {
+export function itemElement(item: Json, schema: Schema, index: number, path: FieldPath = []): string {
   if (listType(schema) === "set") return `v:${JSON.stringify(item)}`;
   const items = itemSchema(schema);
   const key: Record<string, Json> = {};
-  for (const name of [...(schema["x-kubernetes-list-map-keys"] ?? [])].sort()) {
+  const keys = [...(schema["x-kubernetes-list-map-keys"] ?? [])].sort();
+  for (const name of keys) {
     const value = item?.[name] ?? propertySchema(items, name)?.default;
     if (value === undefined) {
-      throw new StatusError(
-        500,
-        "",
-        `element ${index}: associative list with keys has an element that omits key field ${
-          JSON.stringify(name)
-        } (and doesn't have default value)`,
-      );
+      throw new UnkeyedItem(path, index, keys);
     }
     key[name] = value;
   }
@@ -64,7 +72,7 @@ function collect(value: Json, schema: MaybeSchema, path: FieldPath, set: FieldSe
   if (Array.isArray(value)) {
     if (listType(schema) === "atomic" || !schema) return set.insert(path);
     value.forEach((item, index) => {
-      const at = [...path, itemElement(item, schema, index)];
+      const at = [...path, itemElement(item, schema, index, path)];
       set.insert(at);
       collect(item, itemSchema(schema), at, set);
     });

@@ -105,6 +105,18 @@ const statefulSet: Rule = (next, old) => {
       detail: "must be greater than or equal to 0",
     });
   }
+  const { type, rollingUpdate } = next.spec.updateStrategy;
+  if (type === "OnDelete" && rollingUpdate) {
+    errors.push({
+      type: "Invalid",
+      field: "spec.updateStrategy.rollingUpdate",
+      value: {
+        Partition: rollingUpdate.partition ?? null,
+        MaxUnavailable: rollingUpdate.maxUnavailable ?? null,
+      },
+      detail: "only allowed for updateStrategy 'RollingUpdate'",
+    });
+  }
   if (
     old && !equal(without(next.spec, mutableStatefulSetFields), without(old.spec, mutableStatefulSetFields))
   ) {

@@ -134,7 +134,7 @@ function evaluate(
   try {
     if (program(rule.rule)(context) === true) return undefined;
   } catch (error) {
-    return failure(rule, path, value, `${celError(error)} evaluating rule: ${rule.rule}`);
+    return failure(rule, path, schema.type ?? "", `${celError(error)} evaluating rule: ${rule.rule}`);
   }
   return failure(rule, path, value, message(rule, context));
 }
@@ -164,8 +164,8 @@ const types: Record<string, FieldError["type"]> = {
 
 function failure(rule: ValidationRule, path: string, value: Json, detail: string): FieldError {
   const at = rule.fieldPath ? path + rule.fieldPath : path;
-  const shown = Array.isArray(value) ? "array" : isRecord(value) ? "object" : value;
-  return { type: types[rule.reason ?? ""] ?? "Invalid", field: at || "<nil>", value: shown, detail };
+  const isValueOmitted = typeof value === "object";
+  return { type: types[rule.reason ?? ""] ?? "Invalid", field: at || "<nil>", value, isValueOmitted, detail };
 }
 
 /** CEL's reserved words may be property names; Kubernetes escapes them. */

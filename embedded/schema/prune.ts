@@ -97,7 +97,8 @@ function normalizeObject(value: Json, schema: Schema, path: string, kind: string
       delete value[key];
       continue;
     }
-    normalizeValue(value[key], child, at, kind, result);
+    // Go names a map's values by the map's own path.
+    normalizeValue(value[key], child, known ? at : path, kind, result);
     if (known && !schema.required?.includes(key) && isOmitted(key, value[key], child)) delete value[key];
   }
   for (const [key, raw] of Object.entries(known ?? {})) {

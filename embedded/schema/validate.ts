@@ -44,6 +44,10 @@ function check(value: Json, schema: Schema, path: string, old: Json, errors: Fie
       value: typeName(value),
       detail: `${path} in body must be of type ${problem}: ${JSON.stringify(typeName(value))}`.trimStart(),
     });
+    if (problem === "integer" && typeof value === "number") {
+      const detail = `Checked value must be of type integer (default format) in ${path}`;
+      errors.push({ type: "Invalid", field: "<nil>", value: "", detail });
+    }
     return;
   }
   const report = (type: FieldError["type"], detail: string, at: Json = shown(value)) =>
@@ -61,7 +65,7 @@ function check(value: Json, schema: Schema, path: string, old: Json, errors: Fie
   else if (typeof value === "number") checkNumber(value, schema, path, report);
   else if (Array.isArray(value)) checkList(value, schema, path, old, errors);
   else if (isRecord(value)) checkObject(value, schema, path, old, errors);
-  checkCombinators(value, schema, path, report, errors);
+  checkCombinators(value, schema, path, errors);
 }
 
 type Report = (type: FieldError["type"], detail: string, at?: Json) => void;
@@ -85,6 +89,7 @@ function checkString(
   report: Report,
 ): void {
   const length = Array.from(value).length;
+  // Only the first of these is told.
   if (schema.maxLength !== undefined && length > schema.maxLength) {
     errors.push({
       type: "TooLong",
@@ -92,16 +97,14 @@ function checkString(
       value,
       detail: `may not be more than ${schema.maxLength} bytes`,
     });
-  }
-  if (schema.minLength !== undefined && length < schema.minLength) {
+  } else if (schema.minLength !== undefined && length < schema.minLength) {
     report("Invalid", `${path} in body should be at least ${schema.minLength} chars long`);
-  }
-  if (schema.pattern !== undefined && !goRegExp(schema.pattern).test(value)) {
+  } else if (schema.pattern !== undefined && !goRegExp(schema.pattern).test(value)) {
     report("Invalid", `${path} in body should match '${schema.pattern}'`);
   }
   const problem = schema.format ? formatProblem(schema.format, value) : undefined;
   if (problem) {
-    report("Invalid", `${path} in body must be of type ${schema.format}: ${JSON.stringify(value)}`);
+    report("TypeInvalid", `${path} in body must be of type ${schema.format}: ${JSON.stringify(value)}`);
   }
 }
 
@@ -128,6 +131,12 @@ export function goRegExp(pattern: string): RegExp {
 }
 
 function checkNumber(value: number, schema: Schema, path: string, report: Report): void {
+  if (schema.multipleOf !== undefined) {
+    // Whole numbers are divided as whole numbers, whatever the factor.
+    const factor = Number.isInteger(value) ? Math.trunc(schema.multipleOf) : schema.multipleOf;
+    if (factor <= 0) report("Invalid", `factor MultipleOf declared for ${path} must be positive: ${factor}`);
+    else if (value % factor !== 0) report("Invalid", `${path} in body should be a multiple of ${factor}`);
+  }
   if (schema.maximum !== undefined) {
     if (schema.exclusiveMaximum ? value >= schema.maximum : value > schema.maximum) {
       report(
@@ -143,9 +152,6 @@ function checkNumber(value: number, schema: Schema, path: string, report: Report
         `${path} in body should be greater than${orEqual(schema.exclusiveMinimum)} ${schema.minimum}`,
       );
     }
-  }
-  if (schema.multipleOf !== undefined && value % schema.multipleOf !== 0) {
-    report("Invalid", `${path} in body should be a multiple of ${schema.multipleOf}`);
   }
   const range = schema.format === "int32" ? 2 ** 31 : schema.format === "int64" ? 2 ** 63 : undefined;
   if (range !== undefined && Number.isInteger(value) && (value < -range || value >= range)) {
@@ -246,33 +252,26 @@ function checkObject(
   }
 }
 
-function checkCombinators(
-  value: Json,
-  schema: Schema,
-  path: string,
-  report: Report,
-  errors: FieldError[],
-): void {
-  const passes = (part: Schema) => validate(value, part, path).length === 0;
+function checkCombinators(value: Json, schema: Schema, path: string, errors: FieldError[]): void {
+  const problems = (part: Schema) => validate(value, part, path);
+  const passes = (part: Schema) => problems(part).length === 0;
+  const report = (detail: string) => errors.push({ type: "Invalid", field: "<nil>", value: "", detail });
   if (schema.allOf) {
-    for (const part of schema.allOf) errors.push(...validate(value, part, path));
-    if (!schema.allOf.every(passes)) {
-      report("Invalid", `${quoted(path)} must validate all the schemas (allOf)`, "");
-    }
+    const found = schema.allOf.flatMap(problems);
+    if (found.length > 0) report(`${quoted(path)} must validate all the schemas (allOf)`);
+    errors.push(...found);
   }
   if (schema.anyOf && !schema["x-kubernetes-int-or-string"] && !schema.anyOf.some(passes)) {
-    report("Invalid", `${quoted(path)} must validate at least one schema (anyOf)`, "");
+    report(`${quoted(path)} must validate at least one schema (anyOf)`);
+    errors.push(...problems(schema.anyOf[0] ?? {}));
   }
   if (schema.oneOf) {
     const count = schema.oneOf.filter(passes).length;
-    if (count !== 1) {
-      const found = count === 0 ? "Found none valid" : `Found ${count} valid alternatives`;
-      report("Invalid", `${quoted(path)} must validate one and only one schema (oneOf). ${found}`, "");
-    }
+    const found = count === 0 ? "Found none valid" : `Found ${count} valid alternatives`;
+    if (count !== 1) report(`${quoted(path)} must validate one and only one schema (oneOf). ${found}`);
+    if (count === 0) errors.push(...problems(schema.oneOf[0] ?? {}));
   }
-  if (schema.not && passes(schema.not)) {
-    report("Invalid", `${quoted(path)} must not validate the schema (not)`, "");
-  }
+  if (schema.not && passes(schema.not)) report(`${quoted(path)} must not validate the schema (not)`);
 }
 
 const quoted = (path: string) => JSON.stringify(path || "<nil>");

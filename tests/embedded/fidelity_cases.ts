@@ -1,0 +1,572 @@
+/**
+ * Requests whose answers an operator leans on, one list a subject.
+ * @module
+ */
+import type { Json, Step } from "./fidelity.ts";
+
+const merge = "application/merge-patch+json";
+const jsonPatch = "application/json-patch+json";
+const strategic = "application/strategic-merge-patch+json";
+const applyType = "application/apply-patch+yaml";
+
+const get = (path: string): Step => ({ method: "GET", path });
+const post = (path: string, body: Json): Step => ({ method: "POST", path, body });
+const put = (path: string, body: Json): Step => ({ method: "PUT", path, body });
+const patch = (path: string, body: Json, type = merge): Step => ({ method: "PATCH", path, body, type });
+const del = (path: string, body?: Json): Step => ({ method: "DELETE", path, ...(body ? { body } : {}) });
+const apply = (path: string, body: Json, manager: string, more = ""): Step =>
+  patch(`${path}?fieldManager=${manager}${more}`, body, applyType);
+const setup = (step: Step): Step => ({ ...step, isSetup: true });
+
+/** The test's own custom resource: every construct that validation knows. */
+export function widgetDefinition(group: string): Json {
+  const schema = {
+    type: "object",
+    required: ["spec"],
+    properties: {
+      spec: {
+        type: "object",
+        required: ["size"],
+        "x-kubernetes-validations": [
+          { rule: "!has(self.low) || self.low <= self.size", message: "low must not be above size" },
+          {
+            rule: "!has(oldSelf.fixed) || (has(self.fixed) && self.fixed == oldSelf.fixed)",
+            message: "fixed is immutable",
+          },
+        ],
+        properties: {
+          size: { type: "integer", minimum: 0, maximum: 10 },
+          low: { type: "integer" },
+          fixed: { type: "string", maxLength: 8 },
+          mode: { type: "string", enum: ["A", "B"], default: "A" },
+          name: { type: "string", pattern: "^[a-z]+$", minLength: 2, maxLength: 5 },
+          quantity: {
+            "x-kubernetes-int-or-string": true,
+            "x-kubernetes-validations": [{ rule: "quantity(string(self)).isLessThan(quantity('10Gi'))" }],
+          },
+          ratio: { type: "number", exclusiveMinimum: true, minimum: 0, multipleOf: 0.5 },
+          when: { type: "string", format: "date-time" },
+          maybe: { type: "string", nullable: true },
+          port: { "x-kubernetes-int-or-string": true },
+          free: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+          labels: {
+            type: "object",
+            additionalProperties: { type: "string", maxLength: 10 },
+            maxProperties: 3,
+          },
+          tags: {
+            type: "array",
+            items: { type: "string", maxLength: 10 },
+            "x-kubernetes-list-type": "set",
+            maxItems: 4,
+          },
+          plain: { type: "array", items: { type: "string" } },
+          items: {
+            type: "array",
+            maxItems: 5,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+            items: {
+              type: "object",
+              required: ["name"],
+              properties: {
+                name: { type: "string", maxLength: 10 },
+                value: { type: "integer", default: 7 },
+                note: { type: "string" },
+              },
+            },
+          },
+          nested: {
+            type: "object",
+            default: {},
+            properties: { a: { type: "string", default: "x" }, b: { type: "integer" } },
+          },
+          atom: {
+            type: "object",
+            "x-kubernetes-map-type": "atomic",
+            properties: { a: { type: "string" }, b: { type: "string" } },
+          },
+          either: {
+            type: "object",
+            properties: { x: { type: "string" }, y: { type: "string" } },
+            oneOf: [{ required: ["x"] }, { required: ["y"] }],
+          },
+        },
+      },
+      status: {
+        type: "object",
+        properties: {
+          replicas: { type: "integer" },
+          selector: { type: "string" },
+          phase: { type: "string" },
+          conditions: {
+            type: "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+            items: {
+              type: "object",
+              required: ["type", "status"],
+              properties: {
+                type: { type: "string" },
+                status: { type: "string" },
+                reason: { type: "string" },
+              },
+            },
+          },
+        },
+      },
+    },
+  };
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `widgets.${group}` },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { plural: "widgets", kind: "Widget", shortNames: ["wd"], categories: ["all"] },
+      versions: [{
+        name: "v1",
+        served: true,
+        storage: true,
+        schema: { openAPIV3Schema: schema },
+        subresources: {
+          status: {},
+          scale: {
+            specReplicasPath: ".spec.size",
+            statusReplicasPath: ".status.replicas",
+            labelSelectorPath: ".status.selector",
+          },
+        },
+        selectableFields: [{ jsonPath: ".spec.mode" }],
+        additionalPrinterColumns: [
+          { name: "Size", type: "integer", jsonPath: ".spec.size" },
+          { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+          { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+        ],
+      }],
+    },
+  };
+}
+
+/** All subjects; `ns` is an empty namespace, `group` that of the widgets. */
+export function cases(ns: string, group: string): Record<string, Step[]> {
+  const core = `/api/v1/namespaces/${ns}`;
+  const maps = `${core}/configmaps`;
+  const widgets = `/apis/${group}/v1/namespaces/${ns}/widgets`;
+  const sets = `/apis/apps/v1/namespaces/${ns}/statefulsets`;
+  const widget = (name: string, spec: Json, more: Json = {}): Json => ({
+    apiVersion: `${group}/v1`,
+    kind: "Widget",
+    metadata: { name, ...more },
+    spec,
+  });
+  const map = (name: string, data: Json, more: Json = {}): Json => ({
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name, ...more },
+    data,
+  });
+  const labels = { app: "x" };
+  const set = (name: string, more: Json = {}): Json => ({
+    apiVersion: "apps/v1",
+    kind: "StatefulSet",
+    metadata: { name },
+    spec: {
+      replicas: 0,
+      serviceName: name,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          containers: [{
+            name: "c",
+            image: "localhost/none:1",
+            ports: [{ containerPort: 80 }],
+            env: [{ name: "A", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+            readinessProbe: { httpGet: { port: 80 } },
+            resources: { limits: { cpu: "1000m", memory: "1024Mi" } },
+            volumeMounts: [{ name: "data", mountPath: "/d" }, { name: "s", mountPath: "/s" }],
+          }],
+          volumes: [{ name: "s", secret: { secretName: "s" } }],
+        },
+      },
+      volumeClaimTemplates: [{
+        metadata: { name: "data" },
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1024Mi" } } },
+      }],
+      ...more,
+    },
+  });
+  return {
+    "create and read": [
+      post(maps, map("a", { x: "1" })),
+      get(`${maps}/a`),
+      post(maps, map("a", { x: "1" })),
+      get(`${maps}/none`),
+      del(`${maps}/none`),
+      post(maps, { ...map("rv", {}), metadata: { name: "rv", resourceVersion: "5" } }),
+      post(maps, map("A_b", {})),
+      post(maps, { metadata: {} }),
+      post(maps, { kind: "Secret", apiVersion: "v1", metadata: { name: "k" } }),
+      post(maps, { kind: "ConfigMap", apiVersion: "v2", metadata: { name: "k" } }),
+      post(maps, map("elsewhere", {}, { namespace: "default" })),
+      post("/api/v1/namespaces/no-such-namespace/configmaps", map("a", {})),
+      post(maps, map("badlabel", {}, { labels: { "a b": "c", d: "e f" } })),
+      post(maps, map("badkey", { "a b": "c" })),
+      post(`${maps}?dryRun=All`, map("dry", { a: "1" })),
+      get(`${maps}/dry`),
+      post(maps, "{not json"),
+    ],
+    "update": [
+      put(`${maps}/a`, map("a", { x: "2" })),
+      put(`${maps}/a`, map("a", { x: "3" }, { resourceVersion: "1" })),
+      put(`${maps}/a`, map("b", { x: "3" })),
+      put(`${maps}/a`, map("a", { x: "3" }, { uid: "00000000-0000-0000-0000-000000000000" })),
+      put(`${maps}/none`, map("none", { x: "3" })),
+      put(`${maps}/a`, { ...map("a", { x: "2" }), unknown: 1 }),
+      put(`${maps}/a?fieldValidation=Strict`, { ...map("a", { x: "2" }), unknown: 1 }),
+      put(`${maps}/a?fieldValidation=Strict`, { ...map("a", { x: 5 }) }),
+      put(`${maps}/a`, { ...map("a", { x: "2" }), immutable: true }),
+      put(`${maps}/a`, { ...map("a", { x: "4" }), immutable: true }),
+      setup(del(`${maps}/a`)),
+    ],
+    "patches of built-in kinds": [
+      post(maps, map("p", { x: "1", y: "2" })),
+      patch(`${maps}/p`, { data: { x: null, z: "3" }, metadata: { labels: { l: "1" } } }),
+      patch(`${maps}/p`, [{ op: "replace", path: "/data/y", value: "9" }, {
+        op: "add",
+        path: "/data/n",
+        value: "1",
+      }], jsonPatch),
+      patch(`${maps}/p`, [{ op: "remove", path: "/data/none" }], jsonPatch),
+      patch(`${maps}/p`, [{ op: "test", path: "/data/y", value: "0" }], jsonPatch),
+      patch(`${maps}/p`, { data: { s: "1" } }, strategic),
+      patch(`${maps}/p`, { data: { s: "1" } }, "text/plain"),
+      patch(`${maps}/p`, { metadata: { resourceVersion: "1" } }),
+      patch(`${maps}/none`, { data: {} }),
+      patch(`${maps}/p`, { metadata: { name: "q" } }),
+      setup(del(`${maps}/p`)),
+    ],
+    "server-side apply": [
+      apply(`${maps}/s`, map("s", { a: "1", b: "2" }), "one"),
+      apply(`${maps}/s`, map("s", { a: "1", b: "2" }), "one"),
+      apply(`${maps}/s`, map("s", { b: "3", c: "3" }), "two"),
+      apply(`${maps}/s`, map("s", { a: "3", b: "3" }), "two"),
+      apply(`${maps}/s`, map("s", { b: "3", c: "3" }), "two", "&force=true"),
+      apply(`${maps}/s`, map("s", { a: "1" }), "one"),
+      apply(`${maps}/s`, map("s", {}), "two"),
+      patch(`${maps}/s?fieldManager=three`, { data: { a: "7", d: "1" } }),
+      apply(`${maps}/s`, map("s", { a: "1" }), "one"),
+      patch(`${maps}/s`, map("s", { a: "1" }), applyType),
+      apply(`${maps}/s`, map("s", { a: "1" }, { managedFields: [] }), "one"),
+      apply(`${maps}/other`, map("s", { a: "1" }), "one"),
+      apply(`${maps}/s`, map("s", {}, { resourceVersion: "1" }), "one", "&force=true"),
+      apply(`${maps}/s`, map("s", { a: "1" }), "x".repeat(129)),
+      setup(del(`${maps}/s`)),
+    ],
+    "apply to custom resources": [
+      apply(
+        `${widgets}/s`,
+        widget("s", {
+          size: 1,
+          items: [{ name: "a" }, { name: "b", note: "n" }],
+          tags: ["x", "y"],
+          labels: { k: "v" },
+          plain: ["p"],
+        }),
+        "one",
+      ),
+      apply(
+        `${widgets}/s`,
+        widget("s", { size: 2, items: [{ name: "b", note: "m" }, { name: "c" }], tags: ["z"] }),
+        "two",
+      ),
+      apply(
+        `${widgets}/s`,
+        widget("s", { size: 2, items: [{ name: "b", note: "m" }, { name: "c" }], tags: ["z"] }),
+        "two",
+        "&force=true",
+      ),
+      apply(`${widgets}/s`, widget("s", { size: 2, items: [{ name: "a", value: 1 }] }), "one"),
+      apply(`${widgets}/s`, widget("s", { size: 2 }), "two"),
+      apply(`${widgets}/s`, widget("s", { size: 2, atom: { a: "1" } }), "two"),
+      apply(`${widgets}/s`, widget("s", { size: 2, atom: { b: "1" } }), "one"),
+      apply(`${widgets}/s/status`, {
+        ...widget("s", { size: 9 }),
+        status: { phase: "P", conditions: [{ type: "Ready", status: "True" }] },
+      }, "ctl"),
+      apply(`${widgets}/s/status`, {
+        ...widget("s", { size: 9 }),
+        status: { conditions: [{ type: "Other", status: "True" }] },
+      }, "ctl2"),
+      patch(`${widgets}/s/status?fieldManager=m`, {
+        status: { conditions: [{ type: "Ready", status: "False" }] },
+        spec: { size: 8 },
+        metadata: { labels: { a: "b" } },
+      }),
+      patch(`${widgets}/s/scale?fieldManager=sc`, { spec: { replicas: 5 } }),
+      apply(`${widgets}/s`, widget("s", { size: 2 }), "two"),
+      apply(`${widgets}/s`, widget("s", { size: 2, items: [{ value: 3 }] }), "two", "&force=true"),
+      get(`${widgets}/s`),
+      setup(del(`${widgets}/s`)),
+    ],
+    "apply to a StatefulSet": [
+      apply(`${sets}/web`, set("web"), "one"),
+      apply(`${sets}/web`, set("web"), "one"),
+      apply(`${sets}/web`, set("web", { serviceName: "other" }), "one"),
+      apply(`${sets}/web`, set("web", { replicas: 0, updateStrategy: { type: "OnDelete" } }), "one"),
+      patch(`${sets}/web?fieldManager=e`, {
+        spec: { template: { spec: { containers: [{ name: "c", env: [{ name: "B", value: "1" }] }] } } },
+      }, strategic),
+      patch(`${sets}/web?fieldManager=e`, {
+        spec: {
+          template: { spec: { containers: [{ name: "d", image: "x" }], $setElementOrder: undefined } },
+        },
+      }, strategic),
+      get(`${sets}/web/scale`),
+      put(`${sets}/web/scale`, {
+        apiVersion: "autoscaling/v1",
+        kind: "Scale",
+        metadata: { name: "web", namespace: ns },
+        spec: { replicas: 0 },
+      }),
+      post(sets, set("bad", { selector: { matchLabels: { app: "y" } } })),
+      post(sets, set("bad", { template: { metadata: { labels }, spec: { containers: [] } } })),
+      setup(del(`${sets}/web`)),
+    ],
+    "custom resources: validation": [
+      post(widgets, widget("v", { size: 11 })),
+      post(widgets, widget("v", { size: "x" })),
+      post(widgets, widget("v", { size: 1.5 })),
+      post(widgets, widget("v", {})),
+      post(widgets, { apiVersion: `${group}/v1`, kind: "Widget", metadata: { name: "v" } }),
+      post(widgets, widget("v", { size: 1, mode: "C" })),
+      post(widgets, widget("v", { size: 1, name: "a" })),
+      post(widgets, widget("v", { size: 1, name: "abcdef" })),
+      post(widgets, widget("v", { size: 1, name: "AB" })),
+      post(widgets, widget("v", { size: 1, name: "ABCDEFG", mode: "D" })),
+      post(widgets, widget("v", { size: 1, low: 2 })),
+      post(widgets, widget("v", { size: 11, low: 12 })),
+      post(widgets, widget("v", { size: 1, quantity: "20Gi" })),
+      post(widgets, widget("v", { size: 1, quantity: "bad" })),
+      post(widgets, widget("v", { size: 1, quantity: 5, port: true })),
+      post(widgets, widget("v", { size: 1, ratio: 0 })),
+      post(widgets, widget("v", { size: 1, ratio: 0.7 })),
+      post(widgets, widget("v", { size: 1, when: "yesterday" })),
+      post(widgets, widget("v", { size: 1, labels: { a: "12345678901" } })),
+      post(widgets, widget("v", { size: 1, labels: { a: "1", b: "2", c: "3", d: "4" } })),
+      post(widgets, widget("v", { size: 1, tags: ["a", "a"] })),
+      post(widgets, widget("v", { size: 1, tags: ["a", "b", "c", "d", "e"] })),
+      post(widgets, widget("v", { size: 1, items: [{ name: "a" }, { name: "a" }] })),
+      post(widgets, widget("v", { size: 1, items: [{}] })),
+      post(widgets, widget("v", { size: 1, either: {} })),
+      post(widgets, widget("v", { size: 1, either: { x: "1", y: "1" } })),
+      post(widgets, widget("v", { size: 1, plain: "no" })),
+      post(widgets, widget("v", { size: 1, nested: [] })),
+      post(widgets, widget("Bad_Name", { size: 1 })),
+      post(widgets, {
+        kind: "Widget",
+        apiVersion: `${group}/v2`,
+        metadata: { name: "v" },
+        spec: { size: 1 },
+      }),
+      post(widgets, {
+        kind: "Gadget",
+        apiVersion: `${group}/v1`,
+        metadata: { name: "v" },
+        spec: { size: 1 },
+      }),
+      post(widgets, { apiVersion: `${group}/v1`, metadata: { name: "v" }, spec: { size: 1 } }),
+    ],
+    "custom resources: pruning and defaults": [
+      post(
+        widgets,
+        widget("d", {
+          size: 1,
+          unknown: 1,
+          free: { any: [1, { x: null }] },
+          items: [{ name: "a", extra: 1 }],
+          maybe: null,
+          name: null,
+        }),
+      ),
+      post(
+        `${widgets}?fieldValidation=Strict`,
+        widget("e", { size: 1, unknown: 1, items: [{ name: "a", extra: 1 }] }),
+      ),
+      post(`${widgets}?fieldValidation=Ignore`, widget("f", { size: 1, unknown: 1 })),
+      post(`${widgets}?fieldValidation=Strict`, {
+        ...widget("g", { size: 1 }),
+        metadata: { name: "g", foo: "x" },
+      }),
+      patch(`${widgets}/d`, { spec: { nested: null } }),
+      patch(`${widgets}/d`, { spec: { fixed: "a" } }),
+      patch(`${widgets}/d`, { spec: { fixed: "b" } }),
+      patch(`${widgets}/d`, { spec: { fixed: null } }),
+      patch(`${widgets}/d`, { metadata: { labels: { a: "b" } }, status: { phase: "no" } }),
+      patch(`${widgets}/d/status`, { status: { phase: "yes", unknown: 1 } }),
+      patch(`${widgets}/d/status`, { status: { phase: 5 } }),
+      patch(`${widgets}/d`, { spec: { size: 3 } }, strategic),
+      put(`${widgets}/d`, widget("d", { size: 4 })),
+      patch(`${widgets}/d`, { metadata: { annotations: { x: "y" } } }),
+      get(`${widgets}/d/scale`),
+      patch(`${widgets}/d/scale`, { spec: { replicas: 30 } }),
+      patch(`${widgets}/d/scale`, { spec: { replicas: -1 } }),
+      get(`${widgets}/d/unknown`),
+      get(`${widgets}?fieldSelector=spec.mode%3DA`),
+      get(`${widgets}?fieldSelector=spec.mode%3DB`),
+      get(`${widgets}?fieldSelector=spec.size%3D1`),
+      {
+        method: "GET",
+        path: widgets,
+        accept: "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+      },
+      {
+        method: "GET",
+        path: `${widgets}/d`,
+        accept: "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json",
+      },
+      del(widgets),
+    ],
+    "deletion": [
+      post(maps, map("x", {}, { finalizers: ["example.com/hold"] })),
+      del(`${maps}/x`, { preconditions: { uid: "00000000-0000-0000-0000-000000000000" } }),
+      del(`${maps}/x`, { preconditions: { resourceVersion: "1" } }),
+      del(`${maps}/x`, { propagationPolicy: "Sideways" }),
+      del(`${maps}/x`),
+      del(`${maps}/x`),
+      patch(`${maps}/x`, { metadata: { finalizers: ["example.com/hold", "example.com/more"] } }),
+      patch(`${maps}/x`, { metadata: { deletionTimestamp: null } }),
+      patch(`${maps}/x`, { metadata: { finalizers: null } }),
+      get(`${maps}/x`),
+      post(widgets, widget("x", { size: 1 }, { finalizers: ["example.com/hold"] })),
+      del(`${widgets}/x`),
+      put(`${widgets}/x`, widget("x", { size: 1 })),
+      patch(`${widgets}/x`, { metadata: { finalizers: [] } }),
+      get(`${widgets}/x`),
+      post(maps, map("plain", {})),
+      del(`${maps}/plain?dryRun=All`),
+      del(`${maps}/plain`),
+    ],
+    "lists": [
+      ...["l1", "l2", "l3"].map((name) =>
+        setup(post(maps, map(name, {}, { labels: { l: name, all: "yes" } })))
+      ),
+      get(`${maps}?labelSelector=all%3Dyes`),
+      get(`${maps}?labelSelector=l+in+(l1,l3)`),
+      get(`${maps}?labelSelector=all%3Dyes,l!%3Dl1`),
+      get(`${maps}?labelSelector=all,!l`),
+      get(`${maps}?fieldSelector=metadata.name%3Dl2`),
+      get(`${maps}?fieldSelector=data.x%3Dl2`),
+      get(`${maps}?labelSelector=%3D%3D`),
+      get(`${maps}?labelSelector=all%3Dyes&limit=2`),
+      get(`${maps}?resourceVersion=99999999999`),
+      get(`${maps}?resourceVersion=abc`),
+      get(`${maps}?continue=abc`),
+      get(`${maps}?resourceVersionMatch=Exact`),
+      {
+        method: "GET",
+        path: `${maps}?labelSelector=all%3Dyes`,
+        accept: "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
+      },
+      get(`${core}/nothings`),
+      get("/apis/no.such.group/v1/things"),
+      get(`/apis/${group}/v1`),
+      get(`/apis/${group}`),
+      { method: "PUT", path: maps, body: {} },
+      { method: "POST", path: `${maps}/l1`, body: {} },
+      del(`${maps}?labelSelector=all%3Dyes`),
+    ],
+    "other built-in kinds": [
+      post(`${core}/services`, {
+        metadata: { name: "svc" },
+        spec: { selector: { a: "b" }, ports: [{ port: 80 }] },
+      }),
+      post(`${core}/services`, {
+        metadata: { name: "headless" },
+        spec: { clusterIP: "None", ports: [{ port: 80, name: "a" }] },
+      }),
+      post(`${core}/services`, { metadata: { name: "2bad" }, spec: { ports: [{ port: 80 }] } }),
+      patch(`${core}/services/svc`, { spec: { clusterIP: "10.0.0.250" } }),
+      post(`${core}/secrets`, { metadata: { name: "sec" }, stringData: { a: "b" }, data: { c: "ZA==" } }),
+      patch(`${core}/secrets/sec`, { type: "other" }),
+      post(`${core}/persistentvolumeclaims`, {
+        metadata: { name: "pvc" },
+        spec: {
+          accessModes: ["ReadWriteOnce"],
+          storageClassName: "none",
+          resources: { requests: { storage: "1Gi" } },
+        },
+      }),
+      patch(`${core}/persistentvolumeclaims/pvc`, { spec: { accessModes: ["ReadWriteMany"] } }),
+      patch(`${core}/persistentvolumeclaims/pvc`, { spec: { resources: { requests: { storage: "2Gi" } } } }),
+      post(`/apis/policy/v1/namespaces/${ns}/poddisruptionbudgets`, {
+        metadata: { name: "pdb" },
+        spec: { maxUnavailable: 1, selector: { matchLabels: labels } },
+      }),
+      apply(`/apis/policy/v1/namespaces/${ns}/poddisruptionbudgets/pdb2`, {
+        apiVersion: "policy/v1",
+        kind: "PodDisruptionBudget",
+        metadata: { name: "pdb2" },
+        spec: { maxUnavailable: 1, selector: { matchLabels: labels } },
+      }, "one"),
+      post(`/apis/rbac.authorization.k8s.io/v1/namespaces/${ns}/roles`, {
+        metadata: { name: "r" },
+        rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }],
+      }),
+      post(`/apis/rbac.authorization.k8s.io/v1/namespaces/${ns}/rolebindings`, {
+        metadata: { name: "rb" },
+        roleRef: { kind: "Role", name: "r", apiGroup: "rbac.authorization.k8s.io" },
+        subjects: [{ kind: "ServiceAccount", name: "default", namespace: ns }],
+      }),
+      patch(`/apis/rbac.authorization.k8s.io/v1/namespaces/${ns}/rolebindings/rb`, {
+        roleRef: { name: "q" },
+      }),
+      post(`/apis/coordination.k8s.io/v1/namespaces/${ns}/leases`, {
+        metadata: { name: "l" },
+        spec: { holderIdentity: "me", leaseDurationSeconds: 15, acquireTime: "2026-01-01T00:00:00.000000Z" },
+      }),
+      post(`/apis/coordination.k8s.io/v1/namespaces/${ns}/leases`, {
+        metadata: { name: "l2" },
+        spec: { leaseDurationSeconds: 0 },
+      }),
+      put(`/apis/coordination.k8s.io/v1/namespaces/${ns}/leases/l`, {
+        metadata: { name: "l" },
+        spec: { holderIdentity: "you" },
+      }),
+      post(`/apis/batch/v1/namespaces/${ns}/cronjobs`, {
+        metadata: { name: "cj" },
+        spec: {
+          schedule: "0 0 1 1 *",
+          suspend: true,
+          jobTemplate: {
+            spec: {
+              template: { spec: { restartPolicy: "Never", containers: [{ name: "c", image: "x:1" }] } },
+            },
+          },
+        },
+      }),
+      post(`/apis/networking.k8s.io/v1/namespaces/${ns}/networkpolicies`, {
+        metadata: { name: "np" },
+        spec: { podSelector: {}, ingress: [{ ports: [{ port: 80 }] }] },
+      }),
+      post(`/apis/events.k8s.io/v1/namespaces/${ns}/events`, {
+        metadata: { name: "ev" },
+        regarding: { kind: "ConfigMap", name: "a", namespace: ns, apiVersion: "v1" },
+        reason: "Testing",
+        type: "Normal",
+        note: "hello",
+        action: "Test",
+        eventTime: "2026-01-01T00:00:00.000000Z",
+        reportingController: "fidelity",
+        reportingInstance: "one",
+      }),
+      get(`${core}/events/ev`),
+      post(`${core}/serviceaccounts`, { metadata: { name: "sa" }, automountServiceAccountToken: false }),
+      post(`/apis/authorization.k8s.io/v1/selfsubjectaccessreviews`, {
+        spec: { resourceAttributes: { verb: "get", resource: "pods" } },
+      }),
+    ],
+  };
+}
