@@ -39,8 +39,10 @@ function allocateService(backend: Backend, next: KubeObject, old: KubeObject | u
     }
   }
   spec.clusterIPs ??= [spec.clusterIP];
-  spec.ipFamilies ??= old?.spec.ipFamilies ?? ["IPv4"];
-  spec.ipFamilyPolicy ??= old?.spec.ipFamilyPolicy ?? "SingleStack";
+  // A headless service without a selector may stand for anything.
+  const isOpen = spec.clusterIP === "None" && !spec.selector;
+  spec.ipFamilies ??= old?.spec.ipFamilies ?? (isOpen ? ["IPv4", "IPv6"] : ["IPv4"]);
+  spec.ipFamilyPolicy ??= old?.spec.ipFamilyPolicy ?? (isOpen ? "RequireDualStack" : "SingleStack");
   if (spec.type === "NodePort" || spec.type === "LoadBalancer") allocateNodePorts(backend, next, old);
 }
 
@@ -88,6 +90,7 @@ function admitClaim(backend: Backend, next: KubeObject, old: KubeObject | undefi
     if (!finalizers.includes("kubernetes.io/pvc-protection")) finalizers.push("kubernetes.io/pvc-protection");
     return;
   }
+  if (!old.spec.volumeName) return;
   if (next.spec.resources?.requests?.storage === old.spec.resources?.requests?.storage) return;
   const storageClass = backend.get(
     "storage.k8s.io",
@@ -95,7 +98,7 @@ function admitClaim(backend: Backend, next: KubeObject, old: KubeObject | undefi
     undefined,
     old.spec.storageClassName ?? "",
   );
-  if (!old.spec.volumeName || storageClass?.allowVolumeExpansion !== true) {
+  if (storageClass?.allowVolumeExpansion !== true) {
     throw errors.forbidden(
       backend.kind("", "persistentvolumeclaims"),
       next.metadata.name,

@@ -22,6 +22,7 @@ export const version = {
 };
 
 const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const customVerbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const subresourceVerbs = ["get", "patch", "update"];
 
 /** /api */
@@ -112,7 +113,7 @@ export function resourceList(registry: Registry, groupName: string, inVersion: s
       singularName: kind.singular,
       namespaced: kind.isNamespaced,
       kind: kind.kind,
-      verbs,
+      verbs: kind.isCustom ? customVerbs : verbs,
       ...(kind.shortNames.length ? { shortNames: kind.shortNames } : {}),
       ...(kind.categories.length ? { categories: kind.categories } : {}),
     });

@@ -130,7 +130,7 @@ export const unsupportedMediaType = (accepted: readonly string[]) =>
 export const expired = (message: string) => new StatusError(410, "Expired", message);
 
 export const tooLargeResourceVersion = (asked: number, current: number) =>
-  new StatusError(504, "Timeout", `Too large resource version: ${asked}, current: ${current}`, {
+  new StatusError(504, "Timeout", `Timeout: Too large resource version: ${asked}, current: ${current}`, {
     causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
     retryAfterSeconds: 1,
   });

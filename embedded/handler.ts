@@ -11,6 +11,7 @@ import * as errors from "./errors.ts";
 import { groupVersion, type Kind } from "./kind.ts";
 import { jsonPatch, mergePatch, strategicMergePatch } from "./patch.ts";
 import { list, listObject, predicate, restriction } from "./read.ts";
+import { decodeProtobuf } from "./protobuf.ts";
 import { readDeleteOptions, remove } from "./remove.ts";
 import { review } from "./reviews.ts";
 import { applyScale, scaleOf } from "./scale.ts";
@@ -41,6 +42,7 @@ export interface RequestInfo {
 }
 
 const bodyBytesMax = 3 * 1024 * 1024;
+const protobufType = "application/vnd.kubernetes.protobuf";
 const patchTypes = {
   json: "application/json-patch+json",
   merge: "application/merge-patch+json",
@@ -60,7 +62,14 @@ export class Handler {
   /** Reads the request, its body too. */
   async read(request: Request): Promise<RequestInfo> {
     const url = new URL(request.url);
-    const body = request.body === null ? "" : await request.text();
+    const bytes = request.body === null ? new Uint8Array() : new Uint8Array(await request.arrayBuffer());
+    let contentType = (request.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "";
+    let body = "";
+    const decoded: Json = contentType === protobufType ? decodeProtobuf(bytes) : undefined;
+    if (decoded) {
+      body = JSON.stringify(decoded);
+      contentType = "application/json";
+    } else body = new TextDecoder().decode(bytes);
     const path = decodeURIComponent(url.pathname).replace(/\/+$/, "") || "/";
     const info: RequestInfo = {
       method: request.method,
@@ -73,7 +82,7 @@ export class Handler {
       subresource: "",
       namespace: undefined,
       name: undefined,
-      contentType: (request.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "",
+      contentType,
       accept: request.headers.get("accept") ?? "",
       userAgent: request.headers.get("user-agent") ?? "",
       body,
@@ -120,9 +129,14 @@ export class Handler {
   #route(info: RequestInfo, seenRv: number | undefined, warnings: string[]): Response {
     if (!info.resource) return this.#discovery(info);
     const reviewed = discovery.reviews[info.group]?.find((one) => one.plural === info.resource);
-    if (reviewed && info.method === "POST") return json(review(reviewed.kind, readBody(info)), 201);
+    if (reviewed && info.method === "POST") {
+      return json(review(reviewed.kind, info.group, readBody(info, reviewed.kind)), 201);
+    }
     const kind = this.#backend.registry.find(info.group, info.version, info.resource);
-    if (!kind) return notServed();
+    if (!kind) {
+      const isKnown = discovery.resourceList(this.#backend.registry, info.group, info.version) !== undefined;
+      return isKnown ? noSuchResource().response() : notServed();
+    }
     if (
       kind.isNamespaced
         ? info.namespace === undefined && info.name !== undefined
@@ -246,25 +260,25 @@ export class Handler {
     const options = writeOptions(info, warnings);
     if (info.subresource === "eviction" && target.kind.table === "/pods") return this.#evict(info, target);
     if (info.name !== undefined) throw errors.methodNotAllowed();
-    const body = readBody(info);
+    const body = readBody(info, target.kind.kind);
     const object = create(this.#backend, target, body, options, admit);
     return this.#one(info, target, target.kind.toVersion(object, target.version), 201);
   }
 
   #evict(info: RequestInfo, target: Target): Response {
-    const body = readBody(info);
+    const body = readBody(info, target.kind.kind);
     remove(this.#backend, target, readDeleteOptions(body?.deleteOptions, info.query));
     return json({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 }, 201);
   }
 
   #update(info: RequestInfo, target: Target, warnings: string[]): Response {
     const options = writeOptions(info, warnings);
-    const body = readBody(info);
+    const body = readBody(info, target.kind.kind);
     const { kind, namespace, name, version } = target;
     if (info.subresource === "scale") {
       const paths = scalePaths(target);
       return this.#scaled(target, options, (live) => {
-        applyScale(live, body, paths);
+        applyScale(live, body, paths, kind.isCustom);
         return live;
       });
     }
@@ -290,8 +304,11 @@ export class Handler {
     const accepted = Object.values(patchTypes).filter((type) =>
       !(kind.isCustom && type === patchTypes.strategic)
     );
+    if (!Object.values(patchTypes).includes(info.contentType)) {
+      throw new errors.StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {});
+    }
     if (!accepted.includes(info.contentType)) throw errors.unsupportedMediaType(accepted);
-    const patch = readBody(info);
+    const patch = readBody(info, target.kind.kind);
     const patched = (object: Json): Json => {
       if (info.contentType === patchTypes.json) return jsonPatch(object, patch);
       if (info.contentType === patchTypes.merge) return mergePatch(object, patch);
@@ -301,7 +318,7 @@ export class Handler {
       const paths = scalePaths(target);
       return this.#scaled(target, options, (live) => {
         const { metadata: _metadata, ...scale } = patched(scaleOf(live, paths));
-        applyScale(live, scale, paths);
+        applyScale(live, scale, paths, kind.isCustom);
         return live;
       });
     }
@@ -322,7 +339,7 @@ export class Handler {
     const manager = info.query.get("fieldManager") ?? "";
     if (!manager) fail("fieldManager", "Required", "is required for apply patch");
     checkSubresource(target, info.subresource);
-    const config = readBody(info);
+    const config = readBody(info, target.kind.kind);
     if (typeof config !== "object" || config === null || !config.apiVersion || !config.kind) {
       throw errors.badRequest("error decoding YAML: apiVersion and kind must be set");
     }
@@ -337,7 +354,6 @@ export class Handler {
       );
     }
     config.metadata.name = name;
-    if (namespace !== undefined) config.metadata.namespace ??= namespace;
     if (!stored) {
       if (info.subresource) throw errors.notFound(kind, name);
       if (config.metadata.uid) {
@@ -368,7 +384,7 @@ export class Handler {
 
   #delete(info: RequestInfo, target: Target): Response {
     if (info.subresource) throw errors.methodNotAllowed();
-    const options = readDeleteOptions(readBody(info), info.query);
+    const options = readDeleteOptions(readBody(info, target.kind.kind), info.query);
     const { object, isGone } = remove(this.#backend, target, options);
     const { kind } = target;
     if (!isGone || kind.table === "/pods") {
@@ -390,7 +406,7 @@ export class Handler {
 
   #deleteCollection(info: RequestInfo, target: Target): Response {
     const { kind, version } = target;
-    const options = readDeleteOptions(readBody(info), info.query);
+    const options = readDeleteOptions(readBody(info, target.kind.kind), info.query);
     const by = restriction(info.namespace, undefined, info.query);
     const page = list(this.#backend, kind, version, by, info.query);
     for (const { metadata } of page.items) {
@@ -435,7 +451,7 @@ function verbOf(info: RequestInfo, isWatchPath: boolean): string {
   }
 }
 
-function readBody(info: RequestInfo): Json {
+function readBody(info: RequestInfo, kind: string): Json {
   if (info.body.trim() === "") {
     if (info.method === "DELETE") return undefined;
     throw errors.badRequest("the body of the request is empty");
@@ -449,7 +465,7 @@ function readBody(info: RequestInfo): Json {
   } catch (error) {
     const start = info.body.length > 30 ? `${info.body.slice(0, 30)} ...` : info.body;
     throw errors.badRequest(
-      `the object provided is unrecognized: couldn't get version/kind; json parse error: ${
+      `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${
         (error as Error).message
       } (${start})`,
     );
@@ -475,19 +491,18 @@ function writeOptions({ query, userAgent, subresource }: RequestInfo, warnings: 
   };
 }
 
-function checkSubresource({ kind, version }: Target, subresource: string): void {
+const noSuchResource = () =>
+  new errors.StatusError(404, "NotFound", "the server could not find the requested resource", {});
+
+function checkSubresource({ kind, version, name }: Target, subresource: string): void {
   const isKnown = subresource === "" || (subresource === "status" && kind.hasStatus(version)) ||
     (subresource === "finalize" && kind.table === "/namespaces");
-  if (!isKnown) {
-    throw new errors.StatusError(404, "NotFound", "the server could not find the requested resource", {});
-  }
+  if (!isKnown) throw kind.isCustom ? errors.notFound(kind, name) : noSuchResource();
 }
 
-function scalePaths({ kind, version }: Target) {
+function scalePaths({ kind, version, name }: Target) {
   const paths = kind.scale(version);
-  if (!paths) {
-    throw new errors.StatusError(404, "NotFound", "the server could not find the requested resource", {});
-  }
+  if (!paths) throw kind.isCustom ? errors.notFound(kind, name) : noSuchResource();
   return paths;
 }
 

@@ -40,7 +40,7 @@ export function predicate(kind: Kind, version: string, by: Restriction): Predica
       ? { "metadata.namespace": (object: KubeObject) => object.metadata.namespace ?? "" }
       : {}),
     ...kind.selectable(version),
-  });
+  }, !kind.isCustom && Object.keys(kind.selectable(version)).length === 0);
   return (object) =>
     (by.namespace === undefined || object.metadata.namespace === by.namespace) &&
     (by.name === undefined || object.metadata.name === by.name) &&
@@ -69,7 +69,9 @@ function decode(text: string): Token {
       return token;
     }
   } catch { /* answered below, like any other token that is none */ }
-  throw errors.badRequest("continue key is not valid: unrecognized or invalid continue token");
+  throw errors.badRequest(
+    "invalid continue token: continue key is not valid: unrecognized or invalid continue token",
+  );
 }
 
 /** Reads a resourceVersion parameter. */
@@ -77,12 +79,10 @@ export function readVersion(backend: Backend, text: string | null): number | und
   if (text === null || text === "") return undefined;
   const number = backend.storage.number(text);
   if (number === undefined) {
-    throw errors.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [{
-      type: "Invalid",
-      field: "resourceVersion",
-      value: text,
-      detail: `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-    }]);
+    const quoted = JSON.stringify(text);
+    throw errors.badRequest(
+      `invalid resource version: resourceVersion: Invalid value: ${quoted}: strconv.ParseUint: parsing ${quoted}: invalid syntax`,
+    );
   }
   return number;
 }
@@ -203,7 +203,7 @@ export function listObject(kind: Kind, version: string, page: Page): Json {
   return {
     kind: kind.listKind,
     apiVersion: groupVersion(kind.group, version),
-    metadata: page.metadata,
+    metadata: kind.isCustom ? { continue: "", ...page.metadata } : page.metadata,
     // As in the real API, items of built-in lists carry no kind of their own.
     items: kind.isCustom
       ? page.items

@@ -66,17 +66,22 @@ function checkPreconditions(
   live: KubeObject,
   { preconditions }: DeleteOptions,
 ): void {
-  const check = (word: string, wanted: string | undefined, found: string | undefined) => {
-    if (wanted !== undefined && wanted !== found) {
-      throw errors.conflict(
-        kind,
-        name,
-        `Precondition failed: ${word} in precondition: ${wanted}, ${word} in object meta: ${found}`,
-      );
-    }
+  const check = (word: string, wanted: string | undefined, found: string | undefined, perhaps: string) => {
+    if (wanted === undefined || wanted === found) return;
+    throw errors.conflict(
+      { group: kind.group, plural: kind.kind, kind: kind.kind },
+      name,
+      `the ${word} in the precondition (${wanted}) does not match the ${word} in record (${found}). ${perhaps}`,
+    );
   };
-  check("UID", preconditions?.uid, live.metadata.uid);
-  check("ResourceVersion", preconditions?.resourceVersion, live.metadata.resourceVersion);
+  const { uid, resourceVersion } = live.metadata;
+  check("UID", preconditions?.uid, uid, "The object might have been deleted and then recreated");
+  check(
+    "ResourceVersion",
+    preconditions?.resourceVersion,
+    resourceVersion,
+    "The object might have been modified",
+  );
 }
 
 /** Orphan and Foreground are carried out by the garbage collector, which sees them as finalizers. */

@@ -7,7 +7,8 @@ import type { Json } from "./types.ts";
 const user = { username: "system:admin", groups: ["system:masters", "system:authenticated"] };
 
 /** Answers a review of the authorization or authentication group. */
-export function review(kind: string, body: Json): Json {
+export function review(kind: string, group: string, sent: Json): Json {
+  const body = { kind, apiVersion: `${group}/v1`, metadata: {}, ...sent };
   switch (kind) {
     case "SelfSubjectReview":
       return { ...body, status: { userInfo: user } };

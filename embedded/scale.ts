@@ -41,9 +41,10 @@ function selectorText(selector: Json): string {
 }
 
 /** Writes a Scale's number into the object, in place. */
-export function applyScale(object: KubeObject, scale: Json, paths: ScalePaths): void {
+export function applyScale(object: KubeObject, scale: Json, paths: ScalePaths, isCustom: boolean): void {
   const replicas: unknown = scale?.spec?.replicas ?? 0;
-  if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0) {
+  // A custom resource is validated by its own schema.
+  if (typeof replicas !== "number" || (!isCustom && replicas < 0)) {
     throw errors.invalid({ group: "autoscaling", plural: "scales", kind: "Scale" }, object.metadata.name, [{
       type: "Invalid",
       field: "spec.replicas",

@@ -91,12 +91,13 @@ export function matchesLabelSelector(selector: Json, labels: Record<string, stri
  * Parses a field selector such as `metadata.name=a,status.phase!=Running`.
  *
  * @param fields the fields that this kind can be selected by, each with what it reads
- * @param subject completes "is not a known field selector: only ..."
+ * @param namesFields kinds without fields of their own are refused in other words, which name the fields
  * @throws {StatusError} 400 for a field that is not selectable
  */
 export function fieldSelector(
   text: string,
   fields: Readonly<Record<string, (object: KubeObject) => string>>,
+  namesFields = false,
 ): Predicate {
   const tests: Predicate[] = [];
   for (const part of text.split(",").map((piece) => piece.trim()).filter(Boolean)) {
@@ -104,7 +105,14 @@ export function fieldSelector(
     if (!m) throw badRequest(`invalid selector: '${text}'; can't understand '${part}'`);
     const [, field = "", operator, value] = m;
     const read = Object.hasOwn(fields, field) ? fields[field] : undefined;
-    if (!read) throw badRequest(`field label not supported: ${field}`);
+    if (!read) {
+      const known = Object.keys(fields).map((name) => JSON.stringify(name)).join(", ");
+      throw badRequest(
+        namesFields
+          ? `${JSON.stringify(field)} is not a known field selector: only ${known}`
+          : `field label not supported: ${field}`,
+      );
+    }
     tests.push(operator === "!=" ? (object) => read(object) !== value : (object) => read(object) === value);
   }
   return (object) => tests.every((test) => test(object));

@@ -146,9 +146,13 @@ function filled(value: Json, schema: MaybeSchema): Json {
   if (isNone(value)) return {};
   let result = value;
   for (const [name, raw] of Object.entries(schema?.properties ?? {})) {
-    if (value[name] === undefined && isStructByValue(resolve(raw))) {
+    if (value[name] !== undefined) continue;
+    const field = resolve(raw);
+    // A required list that is not there is null in Go's JSON, which is not the same as missing.
+    const isNull = schema?.required?.includes(name) && field.type === "array";
+    if (isNull || isStructByValue(field)) {
       if (result === value) result = { ...value };
-      result[name] = {};
+      result[name] = isNull ? null : {};
     }
   }
   return result;

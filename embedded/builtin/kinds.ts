@@ -9,7 +9,6 @@ import {
   type Decoded,
   groupVersion,
   type Kind,
-  label1035Problem,
   labelProblem,
   pathSegmentProblem,
   readPath,
@@ -77,7 +76,7 @@ const rows: Row[] = [
     categories: all,
     status: true,
     createOnUpdate: true,
-    name: label1035Problem,
+    name: labelProblem,
     fields: ["spec.clusterIP", "spec.type"],
   },
   { group: "", kind: "ServiceAccount", plural: "serviceaccounts", short: ["sa"] },
@@ -348,6 +347,7 @@ export class BuiltinKind implements Kind {
 
   prepare(next: KubeObject, old: KubeObject | undefined, subresource: string): void {
     const row = this.#row;
+    if (row.kind === "Event") nullTimes(next);
     if (!old) {
       if (row.status) resetStatus(next);
       if (row.generation) next.metadata.generation = 1;
@@ -369,6 +369,17 @@ export class BuiltinKind implements Kind {
   validate(next: KubeObject, old: KubeObject | undefined): FieldError[] {
     if (this.kind === "CustomResourceDefinition") return definitionErrors(next);
     return rules[`${this.group}/${this.kind}`]?.(next, old) ?? [];
+  }
+}
+
+/** Times of events that are written although they are not set. */
+function nullTimes(event: KubeObject): void {
+  const names = event.apiVersion === "v1"
+    ? ["firstTimestamp", "lastTimestamp", "eventTime"]
+    : ["deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"];
+  for (const name of names) event[name] ??= null;
+  for (const name of event.apiVersion === "v1" ? ["reportingComponent", "reportingInstance"] : []) {
+    event[name] ??= "";
   }
 }
 

@@ -198,8 +198,10 @@ const claim: Rule = (next, old) => {
     );
   if (!old) return errors;
   const fixed = (spec: Json) => without(spec, ["resources", "volumeAttributesClassName", "volumeName"]);
-  const bound = old.spec.volumeName !== undefined && next.spec.volumeName !== old.spec.volumeName;
-  if (!equal(fixed(next.spec), fixed(old.spec)) || bound) {
+  const isBound = old.spec.volumeName !== undefined;
+  const isMoved = isBound && next.spec.volumeName !== old.spec.volumeName;
+  const isEarly = !isBound && !equal(next.spec.resources, old.spec.resources);
+  if (!equal(fixed(next.spec), fixed(old.spec)) || isMoved || isEarly) {
     errors.push({
       type: "Forbidden",
       field: "spec",
@@ -281,10 +283,12 @@ const pod: Rule = (next, old) => {
   return errors;
 };
 
-const roleBinding: Rule = (next, old) =>
-  old && !equal(next.roleRef, old.roleRef)
-    ? [{ type: "Invalid", field: "roleRef", value: next.roleRef, detail: "cannot change roleRef" }]
-    : [];
+const roleBinding: Rule = (next, old) => {
+  if (!old || equal(next.roleRef, old.roleRef)) return [];
+  const { apiGroup, kind, name } = next.roleRef;
+  const value = { APIGroup: apiGroup, Kind: kind, Name: name };
+  return [{ type: "Invalid", field: "roleRef", value, detail: "cannot change roleRef" }];
+};
 
 const budget: Rule = (next) =>
   next.spec.minAvailable !== undefined && next.spec.maxUnavailable !== undefined
