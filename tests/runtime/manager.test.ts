@@ -11,6 +11,7 @@ import {
 import type { Lease } from "../../runtime/leader_election.ts";
 import { owns } from "../../runtime/options.ts";
 import { exitCodeOf, exitCodes } from "../../runtime/platform/process.ts";
+import { until } from "../within.ts";
 import { settle } from "./fake_clock.ts";
 import { Harness } from "./harness.ts";
 import { children, hang, ScriptedServer, type Widget, widgets } from "./scripted_server.ts";
@@ -297,13 +298,6 @@ test("an informer is shared by what it holds; another transform on the same obje
   );
 });
 
-async function waitFor<T>(probe: () => T): Promise<NonNullable<T>> {
-  for (let round = 0; round < 200; round++) {
-    const found = probe();
-    if (found) return found;
-    await settle(1);
-  }
-  throw new Error("It did not come");
-}
+const waitFor = <T>(probe: () => T) => until(5_000, "the manager", probe, 2);
 
 test.run();
