@@ -111,8 +111,11 @@ export function parsePlainYaml(text: string): unknown {
     lines.push({ indent: line.length - line.trimStart().length, text: line.trimStart() });
   }
   let next = 0;
-  const block = (indent: number): unknown =>
-    lines[next]!.text.startsWith("-") ? sequence(indent) : mapping(indent);
+  const block = (indent: number): unknown => {
+    const { text } = lines[next]!;
+    if (/^[{[]/.test(text)) return scalar(lines[next++]!.text);
+    return /^-( |$)/.test(text) ? sequence(indent) : mapping(indent);
+  };
   const sequence = (indent: number): unknown[] => {
     const items: unknown[] = [];
     while (lines[next]?.indent === indent && /^-( |$)/.test(lines[next]!.text)) {
@@ -121,7 +124,7 @@ export function parsePlainYaml(text: string): unknown {
       if (rest === "") {
         next++;
         items.push(lines[next] && lines[next]!.indent > indent ? block(lines[next]!.indent) : null);
-      } else if (/^[^"'{[][^:]*:( |$)/.test(rest)) {
+      } else if (/^[^"'{[](?:[^:]|:(?=\S))*:( |$)/.test(rest)) {
         // The mapping begins on the dash's own line: read it as if it stood on a line of its own.
         line.indent = indent + (line.text.length - rest.length);
         line.text = rest;
@@ -136,7 +139,9 @@ export function parsePlainYaml(text: string): unknown {
   const mapping = (indent: number): Entry => {
     const entries: Entry = Object.create(null) as Entry;
     while (lines[next]?.indent === indent && !lines[next]!.text.startsWith("- ")) {
-      const match = /^("[^"]*"|'[^']*'|[^"'{[&*!|>%@`\s][^:]*?)\s*:(?: +(.*))?$/.exec(lines[next]!.text);
+      const match = /^("[^"]*"|'[^']*'|[^"'{[&*!|>%@`\s](?:[^:]|:(?=\S))*?)\s*:(?: +(.*))?$/.exec(
+        lines[next]!.text,
+      );
       if (!match) throw new SyntaxError(`Cannot read the line "${lines[next]!.text.slice(0, 20)}"`);
       const name = String(scalar(match[1]!));
       next++;
