@@ -95,15 +95,17 @@ async function main(): Promise<boolean> {
     },
   });
   if (values.list) {
-    for (const { name, what, short } of scenarios) console.log(`${name}${short ? " (short)" : ""}: ${what}`);
+    for (const { name, what, short, optional } of scenarios) {
+      console.log(`${name}${short ? " (short)" : ""}${optional ? " (only by name)" : ""}: ${what}`);
+    }
     return true;
   }
   const unknown = values.only?.find((name) => !scenarios.some((scenario) => scenario.name === name));
   if (unknown) {
     throw new Error(`No scenario "${unknown}": there are ${scenarios.map(({ name }) => name).join(", ")}`);
   }
-  const chosen = scenarios.filter(({ name, short }) =>
-    values.only?.includes(name) ?? (values.short ? short : true)
+  const chosen = scenarios.filter(({ name, short, optional }) =>
+    values.only?.includes(name) ?? (values.short ? short : !optional)
   );
   const times = Number(values.times);
   if (!Number.isInteger(times) || times < 1) {

@@ -18,11 +18,12 @@ export interface Run {
   figure(what: string, value: number, unit: string, limit?: number): void;
 }
 
-/** A scenario: `short` ones make up the gate. */
+/** A scenario: `short` ones make up the gate; `optional` ones run only by name, as they need more than KUBECONFIG. */
 export interface Scenario {
   readonly name: string;
   readonly what: string;
   readonly short?: boolean;
+  readonly optional?: boolean;
   run(run: Run): Promise<void>;
 }
 

@@ -2,8 +2,10 @@
  * What must never happen, and what a person is told: deletion, drift, conflicts, an operator that is killed.
  * @module
  */
+import process from "node:process";
 import { until } from "../../within.ts";
 import { conditionOf, database, leader, members, ready, sql } from "../database.ts";
+import { runProgram } from "../kubectl.ts";
 import { leads, operator } from "../install.ts";
 import { bar, check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
 import { Writer } from "../writer.ts";
@@ -218,6 +220,38 @@ async function idle(run: Run): Promise<void> {
   check(changed.length === 0, `written at rest: ${changed.join(", ")}`);
 }
 
+/** Seconds that the API server is away. */
+const apiAwayS = 60;
+
+async function apiServerAway(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const [stop, start] = [process.env.E2E_API_STOP, process.env.E2E_API_START];
+  check(stop && start, "E2E_API_STOP and E2E_API_START are commands that stop and start the API server");
+  await ensure(run, name);
+  const before = await leader(kubectl, name);
+  const outcome = await underWrites(run, name, 3, async () => {
+    await shell(stop);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, apiAwayS * 1000)); // the time itself is what is tested
+    } finally {
+      await shell(start);
+    }
+    await until(60_000, "the API server to answer", () => kubectl.list("pods"), 500);
+  });
+  run.figure(
+    `API server away for ${apiAwayS} s: longest time without an acknowledged row`,
+    outcome.gapMs,
+    "ms",
+    3_000,
+  );
+  check(await leader(kubectl, name) === before, "the primary changed");
+}
+
+async function shell(command: string): Promise<void> {
+  const ended = await runProgram("sh", ["-c", command]);
+  check(ended.code === 0, `${command} ended with ${ended.code}: ${ended.stderr}`);
+}
+
 async function restricted(run: Run): Promise<void> {
   const { kubectl } = run;
   await ensure(run, name);
@@ -272,6 +306,12 @@ export const safety: Scenario[] = [
   { name: "secret", what: "lost credentials are never made anew while there is data", run: secretLost },
   { name: "secrets", what: "no password in logs, events, status, environment or arguments", run: restricted },
   { name: "operator", what: "the operator is killed during a roll: same end", run: operatorKilled },
+  {
+    name: "apiserver",
+    what: "the API server is away for a minute: no failover, no lost row",
+    optional: true,
+    run: apiServerAway,
+  },
   { name: "idle", what: "nothing is written at rest, although rows are", run: idle },
   { name: "conflict", what: "an object of somebody else is never touched", run: conflict },
   { name: "image", what: "an image that does not exist is named in the status", run: noSuchImage },
