@@ -91,6 +91,17 @@ export function nextDynamicConfig(current: string, desired: { [key: string]: Jso
   return canonical(next as Json) === canonical(parsed as Json) ? undefined : JSON.stringify(next);
 }
 
+/** The parameters in the annotation `config`; none when it is missing or unreadable. */
+export function presentParameters(config: string | undefined): Readonly<Record<string, unknown>> {
+  try {
+    const parsed = JSON.parse(config ?? "{}") as { postgresql?: { parameters?: unknown } } | null;
+    const parameters = parsed?.postgresql?.parameters;
+    return typeof parameters === "object" && parameters !== null ? parameters as Record<string, unknown> : {};
+  } catch {
+    return {}; // nextDynamicConfig says so; here it only means that nothing is known of the values before
+  }
+}
+
 /** JSON with the keys in order: equal for equal values. */
 function canonical(value: Json): string {
   return JSON.stringify(value, (_key, part: Json) => {

@@ -3,10 +3,17 @@
  *
  * The values end in postgresql.conf, which Patroni writes with quotes and backslashes doubled; line breaks and
  * other control characters cannot be quoted there and are refused here, as crd.yaml refuses them.
+ *
+ * A name or a value that PostgreSQL refuses keeps a restarted server from starting, and Patroni 4.0 drops some of them
+ * without a word: both are found here, from tables of the settings (settings/). What no table can tell - a time zone, a
+ * library, a parameter of an extension - the members try and report (observe.ts, `refusedParameters`).
  * @module
  */
-import { type Database, durabilityOf, storageOf } from "./database.ts";
+import { type Database, durabilityOf, sizeOf, storageOf } from "./database.ts";
 import { parseQuantity } from "./quantity.ts";
+import { readBool, type Reading, readSetting, type Setting } from "./settings/setting.ts";
+import { settingsOf } from "./settings/settings.ts";
+import { majorOf } from "./versions.ts";
 
 /** Parameters that Patroni and the operator own; crd.yaml refuses the same ones. */
 export const reservedParameters: ReadonlySet<string> = new Set([
@@ -67,35 +74,148 @@ export interface ParameterProblem {
   readonly reason: string;
 }
 
+/** A value that a server refused. */
+export interface RefusedParameter extends ParameterProblem {
+  readonly value: string;
+}
+
 /** Everything that is wrong with spec.parameters; empty when all can be set. */
 export function parameterProblems(database: Database): ParameterProblem[] {
   const problems: ParameterProblem[] = [];
-  for (const [name, value] of Object.entries(database.spec.parameters ?? {})) {
-    const reason = problemOf(name, value, durabilityOf(database) !== "Async");
+  const given = Object.entries(database.spec.parameters ?? {});
+  for (const [name, value] of given) {
+    const reason = problemOf(name, value, database);
     if (reason !== undefined) problems.push({ name, reason });
   }
-  return problems;
+  if (problems.length > 0) return problems;
+  return sumProblems(database);
 }
 
-function problemOf(name: string, value: unknown, durable: boolean): string | undefined {
+/**
+ * The parameters of a Database that can be set, and what is wrong with the others.
+ *
+ * One that cannot keeps the value that the servers have, so that a mistake changes nothing.
+ *
+ * @param present the parameters that Patroni's dynamic configuration has now
+ * @param refused values that a server refused, with its reason
+ */
+export function settableParameters(
+  database: Database,
+  present: Readonly<Record<string, unknown>> = {},
+  refused: readonly RefusedParameter[] = [],
+): { parameters: Record<string, string>; problems: ParameterProblem[] } {
+  const parameters = new Map(Object.entries(database.spec.parameters ?? {}));
+  const problems: ParameterProblem[] = [];
+  for (;;) {
+    const spec = { ...database.spec, parameters: Object.fromEntries(parameters) };
+    const found = [
+      ...parameterProblems({ ...database, spec }),
+      ...refused.filter(({ name, value }) => parameters.get(name) === value),
+    ];
+    if (found.length === 0) return { parameters: spec.parameters, problems };
+    for (const { name, reason } of found) {
+      const before = Object.hasOwn(present, name) ? present[name] : undefined;
+      const isNew = !problems.some((problem) => problem.name === name);
+      // Each name is changed at most twice: to the value before, and away.
+      if (isNew && typeof before === "string" && before !== parameters.get(name)) {
+        parameters.set(name, before);
+        problems.push({ name, reason: `${reason}; ${JSON.stringify(before)} stays` });
+      } else {
+        parameters.delete(name);
+        if (isNew) problems.push({ name, reason });
+      }
+    }
+  }
+}
+
+/** Least values above PostgreSQL's own, in the setting's unit: below them Patroni 4.0 takes another value instead. */
+const leastOfPatroni: Readonly<Record<string, number>> = {
+  maintenance_work_mem: 1024,
+  max_connections: 25,
+  max_locks_per_transaction: 32,
+  max_replication_slots: 4,
+  max_wal_senders: 3,
+  max_worker_processes: 2,
+  wal_keep_size: 16,
+};
+
+/** PostgreSQL starts only if two segments of WAL, 32 MB, fit: it says so at the start, not in its tables. */
+const twoSegmentsMegabytes = 32;
+
+function leastOf(name: string, database: Database): number {
+  const patroni = Object.hasOwn(leastOfPatroni, name) ? leastOfPatroni[name]! : -Infinity;
+  // Each replica takes one, and one more is taken by a replica that is being made.
+  if (name === "max_wal_senders" || name === "max_replication_slots") {
+    return Math.max(patroni, sizeOf(database) + 1);
+  }
+  return name === "min_wal_size" || name === "max_wal_size" ? twoSegmentsMegabytes : patroni;
+}
+
+function problemOf(name: string, value: unknown, database: Database): string | undefined {
   if (!namePattern.test(name)) return "it is not the name of a parameter";
   if (reservedParameters.has(name)) return "it belongs to the operator";
   if (typeof value !== "string") return "its value is not a string";
   if (unquotable.test(value)) return "its value has characters that postgresql.conf cannot hold";
+  if (name === "wal_log_hints" && readBool(value) === false) return "pg_rewind and the operator need it on";
   if (
-    name === "synchronous_commit" && durable &&
-    !/^\s*(on|true|yes|1|remote_apply|remote_write)\s*$/i.test(value)
+    name === "synchronous_commit" && durabilityOf(database) !== "Async" &&
+    !/^(on|true|yes|1|remote_apply|remote_write)$/i.test(value)
   ) {
     return "acknowledged commits could be lost with it: only durability Async allows it";
   }
-  return undefined;
+  const major = majorOf(database);
+  const settings = settingsOf(major);
+  if (!settings || name.includes(".")) return undefined;
+  const setting = settingOf(settings, name);
+  if (!setting) return `PostgreSQL ${major} has no such parameter`;
+  return readSetting(setting, value, leastOf(name, database)).problem;
 }
+
+function settingOf(settings: Readonly<Record<string, Setting>>, name: string): Setting | undefined {
+  return Object.hasOwn(settings, name) ? settings[name] : undefined;
+}
+
+/** Most processes that a server can have: MAX_BACKENDS in PostgreSQL's src/include/postmaster/postmaster.h. */
+const processesMax = 262_143;
+
+/** Values that are fine one by one and keep a server from starting together. */
+function sumProblems(database: Database): ParameterProblem[] {
+  const settings = settingsOf(majorOf(database));
+  const given = database.spec.parameters ?? {};
+  if (!settings) return [];
+  const number = (name: string, otherwise: number): number => {
+    const setting = settingOf(settings, name);
+    const reading: Reading | undefined = setting && Object.hasOwn(given, name)
+      ? readSetting(setting, given[name]!)
+      : undefined;
+    return reading?.problem === undefined ? reading?.number ?? otherwise : otherwise;
+  };
+  const connections = number("max_connections", 100);
+  const reserved = number("superuser_reserved_connections", 3) + number("reserved_connections", 0);
+  const processes = connections + number("autovacuum_max_workers", 3) + 1 +
+    number("max_worker_processes", 8) + number("max_wal_senders", senders);
+  const all = Object.keys(given);
+  const blamed = (...names: string[]) => names.find((name) => all.includes(name)) ?? names[0]!;
+  if (reserved >= connections) {
+    return [{
+      name: blamed("superuser_reserved_connections", "reserved_connections", "max_connections"),
+      reason: `${reserved} reserved connections are not less than max_connections, ${connections}`,
+    }];
+  }
+  if (processes > processesMax) {
+    return [{
+      name: blamed("max_connections", "max_worker_processes", "autovacuum_max_workers", "max_wal_senders"),
+      reason: `with it ${processes} processes could run, PostgreSQL takes at most ${processesMax}`,
+    }];
+  }
+  return [];
+}
+
+/** Room for the 32 members that a Database can have, and some more: changing it later would restart every member. */
+const senders = 42;
 
 /**
  * The parameters of all members: defaults, then what the Database asks for, then what is ours.
- *
- * Room for senders and slots of the 32 members that a Database can have is there from the start, because
- * changing it later would restart every member.
  *
  * @throws {RangeError} naming the first parameter that cannot be set
  */
@@ -104,13 +224,17 @@ export function parametersOf(database: Database): Record<string, string> {
   if (problem) {
     throw new RangeError(`Cannot set parameter ${JSON.stringify(problem.name)}: ${problem.reason}`);
   }
-  const given = Object.entries(database.spec.parameters ?? {});
+  const settings = settingsOf(majorOf(database)) ?? {};
+  const given = Object.entries(database.spec.parameters ?? {}).map(([name, value]): [string, string] => {
+    const reading: Reading = readSetting(settingOf(settings, name) ?? ["string"], value);
+    return [name, reading.problem === undefined ? reading.text : value];
+  });
   return Object.fromEntries([
     ...Object.entries({
       log_line_prefix: "%m [%p] %q%u@%d ",
-      max_replication_slots: "42",
+      max_replication_slots: String(senders),
       max_slot_wal_keep_size: `${slotWalKeepMegabytes(database)}MB`,
-      max_wal_senders: "42",
+      max_wal_senders: String(senders),
       password_encryption: "scram-sha-256",
     }),
     ...given,

@@ -8,9 +8,10 @@ import type { StoredStatefulSet } from "../types/apps/v1.ts";
 import type { StoredConfigMap, StoredPersistentVolumeClaim, StoredPod } from "../types/core/v1.ts";
 import { durabilityOf, sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
+import { presentParameters } from "./dynamic_config.ts";
 import { annotation, fieldManager, label, namesOf } from "./names.ts";
 import { type Member, observe, type Observed } from "./observe.ts";
-import { parameterProblems } from "./parameters.ts";
+import { settableParameters } from "./parameters.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
 import { parseVersion } from "./versions.ts";
 
@@ -117,24 +118,14 @@ export interface Problem {
 }
 
 /**
- * The Database as it can be rendered: without parameters that cannot be set, and with the major version that its data
- * has.
+ * The Database as it can be rendered: with the parameters that can be set, in place of the others those that the
+ * servers have, and with the major version that its data has.
  */
 export function effectiveDatabase(
-  { database, statefulSet }: Sight,
+  { database, statefulSet, patroni }: Sight,
 ): { effective: StoredDatabase; problems: Problem[] } {
   const problems: Problem[] = [];
-  const refused = parameterProblems(database);
   let spec = database.spec;
-  if (refused.length > 0) {
-    const names = refused.map(({ name }) => name);
-    const parameters = Object.fromEntries(
-      Object.entries(spec.parameters ?? {}).filter(([name]) => !names.includes(name)),
-    );
-    const message = refused.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join("; ");
-    problems.push({ reason: "InvalidParameter", message, stops: false });
-    spec = { ...spec, parameters };
-  }
   const template = statefulSet?.spec?.template;
   const runs = template?.metadata?.annotations?.[annotation.version];
   if (runs !== undefined && parseVersion(runs).major !== parseVersion(spec.version).major) {
@@ -142,6 +133,14 @@ export function effectiveDatabase(
       `spec.version: PostgreSQL ${runs} goes on; an upgrade of its data to ${spec.version} is not supported yet`;
     problems.push({ reason: "UpgradeUnsupported", message, stops: false });
     spec = { ...spec, version: runs, image: template?.spec?.containers[0]?.image };
+  }
+  const settable = settableParameters({ ...database, spec }, presentParameters(patroni.config?.text));
+  if (settable.problems.length > 0) {
+    const message = settable.problems.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join(
+      "; ",
+    );
+    problems.unshift({ reason: "InvalidParameter", message, stops: false });
+    spec = { ...spec, parameters: settable.parameters };
   }
   return { effective: { ...database, spec }, problems };
 }

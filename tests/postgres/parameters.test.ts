@@ -2,7 +2,12 @@ import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
-import { parameterProblems, parametersOf, reservedParameters } from "../../postgres/parameters.ts";
+import {
+  parameterProblems,
+  parametersOf,
+  reservedParameters,
+  settableParameters,
+} from "../../postgres/parameters.ts";
 import { quotable, unquotable } from "./hostile.ts";
 
 const databaseOf = (parameters: Record<string, string>, more: Record<string, unknown> = {}) => ({
@@ -49,7 +54,8 @@ for (const name of ["", "A", "work mem", "work_mem\n", "a.b.c", "1a", "x=1", "in
 }
 
 test("a parameter called __proto__ changes nothing but itself", () => {
-  const given = databaseOf(JSON.parse('{"__proto__": "x", "work_mem": "4MB"}') as Record<string, string>);
+  const parsed = JSON.parse('{"__proto__": "x", "work_mem": "4MB"}') as Record<string, string>;
+  const given = databaseOf(parsed, { version: "99" });
   const parameters = parametersOf(given);
   assert.is(Object.getPrototypeOf(parameters), Object.prototype);
   assert.ok(Object.hasOwn(parameters, "__proto__"));
@@ -75,12 +81,107 @@ for (const value of unquotable) {
 test("acknowledged commits cannot be given away with a parameter, unless durability is Async", () => {
   const problems = (value: string, durability?: string) =>
     parameterProblems(databaseOf({ synchronous_commit: value }, durability ? { durability } : {})).length;
-  for (const value of ["off", "local", "0", "false", " OFF", "o", "nonsense"]) {
+  for (const value of ["off", "local", "0", "false", "OFF"]) {
     assert.is(problems(value), 1, value);
     assert.is(problems(value, "Strict"), 1, value);
     assert.is(problems(value, "Async"), 0, value);
   }
   for (const value of ["on", "remote_apply", "remote_write", "ON"]) assert.is(problems(value), 0, value);
+  for (const value of [" on", "o", "nonsense"]) assert.is(problems(value, "Async"), 1, value);
+});
+
+for (
+  const [parameters, want] of [
+    [{ max_connections: "0" }, ['max_connections: "0" is not between 25 and 262143']],
+    [{ max_conections: "100" }, ["max_conections: PostgreSQL 17 has no such parameter"]],
+    [{ block_size: "8192" }, ["block_size: it cannot be set"]],
+    [{ transaction_read_only: "on" }, ["transaction_read_only: it cannot be set"]],
+    [{ shared_buffers: "128mb" }, [
+      'shared_buffers: "128mb" is not a whole number with or without a unit (B, kB, MB, GB, TB)',
+    ]],
+    [{ autovacuum: "sometimes", work_mem: "1" }, [
+      'autovacuum: "sometimes" is not on or off',
+      'work_mem: "1" is not between 64kB and 2147483647kB',
+    ]],
+    [{ wal_log_hints: "off" }, ["wal_log_hints: pg_rewind and the operator need it on"]],
+    [{ min_wal_size: "16MB" }, ['min_wal_size: "16MB" is not between 32MB and 2147483647MB']],
+    [{ max_wal_senders: "3" }, ['max_wal_senders: "3" is not between 4 and 262143']],
+    [{ superuser_reserved_connections: "100" }, [
+      "superuser_reserved_connections: 100 reserved connections are not less than max_connections, 100",
+    ]],
+    [{ max_connections: "262143" }, [
+      "max_connections: with it 262197 processes could run, PostgreSQL takes at most 262143",
+    ]],
+    [{ "my.own": "x", timezone: "Europe/Berlin", log_statement: "DDL", track_functions: "all" }, []],
+  ] as [Record<string, string>, string[]][]
+) {
+  test(`${JSON.stringify(parameters)}: ${want.join("; ").slice(0, 70) || "fine"}`, () => {
+    const problems = parameterProblems(databaseOf(parameters, { size: 3 }));
+    assert.equal(problems.map(({ name, reason }) => `${name}: ${reason}`), want);
+  });
+}
+
+test("names and values of a version without a table are checked in form only", () => {
+  const given = databaseOf({ new_one: "x", max_connections: "0", fsync: "off" }, { version: "99" });
+  assert.equal(parameterProblems(given).map(({ name }) => name), ["fsync"]);
+});
+
+test("a value of a version that is not known to have it is refused, of one that has it taken", () => {
+  const given = { summarize_wal: "on" }; // since 17
+  assert.equal(parameterProblems(databaseOf(given)), []);
+  assert.is(parameterProblems(databaseOf(given, { version: "15.4" })).length, 1);
+});
+
+test("a parameter that is refused keeps the value that the servers have", () => {
+  const given = databaseOf({ max_connections: "0", work_mem: "a lot", autovacuum: "on" });
+  assert.equal(settableParameters(given, { max_connections: "200", archive_mode: "on" }), {
+    parameters: { max_connections: "200", autovacuum: "on" },
+    problems: [
+      { name: "max_connections", reason: '"0" is not between 25 and 262143; "200" stays' },
+      {
+        name: "work_mem",
+        reason: '"a lot" is not a whole number with or without a unit (B, kB, MB, GB, TB)',
+      },
+    ],
+  });
+});
+
+test("a value before that is wrong too is not kept", () => {
+  for (const before of ["1", 200, null, "0"]) {
+    const { parameters } = settableParameters(databaseOf({ max_connections: "0" }), {
+      max_connections: before,
+    });
+    assert.equal(parameters, {}, String(before));
+  }
+});
+
+test("what is left after refusals can be rendered, whatever goes wrong together", () => {
+  const given = databaseOf({
+    max_connections: "30",
+    superuser_reserved_connections: "30",
+    reserved_connections: "29",
+    archive_mode: "off",
+  });
+  const present = { max_connections: "25", superuser_reserved_connections: "26", archive_mode: "on" };
+  const { parameters, problems } = settableParameters(given, present);
+  assert.equal(parameters, { max_connections: "30" });
+  assert.equal(problems.map(({ name }) => name), [
+    "archive_mode",
+    "superuser_reserved_connections",
+    "reserved_connections",
+  ]);
+  parametersOf(databaseOf(parameters));
+});
+
+test("a value that a server refused is left out until it is another one", () => {
+  const refused = [{ name: "timezone", value: "Mars", reason: "refused" }];
+  const settable = (timezone: string) =>
+    settableParameters(databaseOf({ timezone }), { timezone: "UTC" }, refused);
+  assert.equal(settable("Mars"), {
+    parameters: { timezone: "UTC" },
+    problems: [{ name: "timezone", reason: 'refused; "UTC" stays' }],
+  });
+  assert.equal(settable("Europe/Berlin"), { parameters: { timezone: "Europe/Berlin" }, problems: [] });
 });
 
 test("crd.yaml refuses exactly the reserved parameters", () => {
