@@ -132,12 +132,14 @@ test("a request is sent as it should be, and its answer read: by length, in chun
 });
 
 test("answers in pieces of one byte are read like whole ones", async () => {
-  await withServer(async (_request, _write, socket) => {
+  await withServer((_request, _write, socket) => {
     socket.setNoDelay(true);
-    for (const byte of `${chunkedHead}${chunk('{"a":')}${chunk("1}")}0\r\n\r\n`) {
-      socket.write(byte);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    const bytes = [...`${chunkedHead}${chunk('{"a":')}${chunk("1}")}0\r\n\r\n`];
+    const next = () => {
+      socket.write(bytes.shift()!);
+      if (bytes.length > 0) setImmediate(next);
+    };
+    next();
   }, async ({ transport }) => {
     assert.equal(await transport.performRequest(get), { a: 1 });
   });
