@@ -61,7 +61,7 @@ test("writes say who writes: field manager, force for apply, dry run, subresourc
     ["PATCH", "/apis/example.com/v1/namespaces/default/widgets/a", { fieldManager: "tester" }],
     ["PUT", "/apis/example.com/v1/namespaces/default/widgets/a", { fieldManager: "tester" }],
   ]);
-  assert.is((server.writes[0]?.body as Widget).kind, "Widget");
+  assert.is((server.writes[0]!.body as Widget).kind, "Widget");
   assert.is((server.find("widgets", "a") as Widget).spec?.size, 3);
 });
 

@@ -259,7 +259,7 @@ test("health and metrics are served on a port, and the port is free again after 
   const second = await new Harness({ http: { host: "127.0.0.1", port } }).start();
   await waitFor(() => second.outcome);
   assert.instance(second.outcome?.error, ConfigurationError);
-  assert.match((second.outcome?.error as Error).message, new RegExp(`on 127\\.0\\.0\\.1:${port}`));
+  assert.match((second.outcome!.error as Error).message, new RegExp(`on 127\\.0\\.0\\.1:${port}`));
 
   t.stopping.abort(new Error("The test is over"));
   await waitFor(() => t.outcome);

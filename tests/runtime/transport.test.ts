@@ -134,7 +134,7 @@ test("a request is sent as it should be, and its answer read: by length, in chun
 test("answers in pieces of one byte are read like whole ones", async () => {
   await withServer((_request, _write, socket) => {
     socket.setNoDelay(true);
-    const bytes = [...`${chunkedHead}${chunk('{"a":')}${chunk("1}")}0\r\n\r\n`];
+    const bytes = `${chunkedHead}${chunk('{"a":')}${chunk("1}")}0\r\n\r\n`.split("");
     const next = () => {
       socket.write(bytes.shift()!);
       if (bytes.length > 0) setImmediate(next);
