@@ -266,7 +266,7 @@ export function comparePriority(a: string, b: string): number {
 }
 
 /** What is wrong with a CustomResourceDefinition itself. */
-export function definitionErrors(crd: KubeObject): FieldError[] {
+export function definitionErrors(crd: KubeObject, old: KubeObject | undefined): FieldError[] {
   const errors: FieldError[] = [];
   const spec = crd.spec ?? {};
   const wanted = `${spec.names?.plural}.${spec.group}`;
@@ -290,6 +290,9 @@ export function definitionErrors(crd: KubeObject): FieldError[] {
         detail: `supported values: "Cluster", "Namespaced"`,
       },
     );
+  }
+  if (old && spec.scope !== old.spec.scope) {
+    errors.push({ type: "Invalid", field: "spec.scope", value: spec.scope, detail: "field is immutable" });
   }
   const versions: Json[] = Array.isArray(spec.versions) ? spec.versions : [];
   if (versions.filter((version) => version.storage).length !== 1) {

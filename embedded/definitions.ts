@@ -6,11 +6,9 @@
 import { admit } from "./admission.ts";
 import type { Backend } from "./backend.ts";
 import { crdTable } from "./registry.ts";
-import { remove } from "./remove.ts";
+import { cleanupFinalizer, remove } from "./remove.ts";
 import { clone, type Json, type KubeObject } from "./types.ts";
-import { create } from "./write.ts";
-
-const cleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
+import { create, update } from "./write.ts";
 
 /** Serves every stored CustomResourceDefinition from now on; returns the function that ends it. */
 export function serveDefinitions(backend: Backend): () => void {
@@ -52,9 +50,13 @@ function establish(backend: Backend, crd: KubeObject): void {
     acceptedNames: clone(crd.spec.names),
     storedVersions: known.includes(stored) ? known : [...known, stored],
   };
-  const finalizers = (next.metadata.finalizers ??= []);
-  if (!finalizers.includes(cleanupFinalizer)) finalizers.push(cleanupFinalizer);
-  backend.storage.put(crdTable, next);
+  const { status } = next;
+  const kind = backend.kind("apiextensions.k8s.io", "customresourcedefinitions");
+  const target = { kind, version: "v1", namespace: undefined, name: crd.metadata.name };
+  update(backend, target, (live) => ({ ...live, status }), {
+    manager: "kube-apiserver",
+    subresource: "status",
+  }, admit);
 }
 
 function deleteObjects(backend: Backend, crd: KubeObject): void {

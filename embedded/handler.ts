@@ -437,7 +437,9 @@ function verbOf(info: RequestInfo, isWatchPath: boolean): string {
   const isWatch = isWatchPath || ["true", "1"].includes(info.query.get("watch") ?? "");
   switch (info.method) {
     case "GET":
-      return isWatch ? "watch" : info.name === undefined ? "list" : "get";
+      // A named object is got, whatever the query says; only the old /watch/ paths watch one by name.
+      if (info.name !== undefined && !isWatchPath) return "get";
+      return isWatch ? "watch" : "list";
     case "POST":
       return "create";
     case "PUT":

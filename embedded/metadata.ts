@@ -72,7 +72,7 @@ export function metadataErrors(kind: Kind, next: KubeObject, old: KubeObject | u
       });
     }
   });
-  if (old) errors.push(...changeErrors(next, old));
+  if (old) errors.push(...changeErrors(kind, next, old));
   return errors;
 }
 
@@ -119,19 +119,21 @@ function annotationErrors(annotations: Record<string, string> | undefined): Fiel
   return errors;
 }
 
-function changeErrors(next: KubeObject, old: KubeObject): FieldError[] {
+function changeErrors(kind: Kind, next: KubeObject, old: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
   if (old.metadata.deletionTimestamp) {
     const added = (next.metadata.finalizers ?? []).filter((name) => !old.metadata.finalizers?.includes(name));
     if (added.length > 0) {
-      errors.push({
+      const error: FieldError = {
         type: "Forbidden",
         field: "metadata.finalizers",
         detail:
           `no new finalizers can be added if the object is being deleted, found new finalizers []string{${
             added.sort().map((name) => JSON.stringify(name)).join(", ")
           }}`,
-      });
+      };
+      // Built-in kinds have their metadata validated twice.
+      errors.push(error, ...(kind.isCustom ? [] : [error]));
     }
   }
   for (const field of ["name", "namespace", "uid", "creationTimestamp"] as const) {

@@ -5,6 +5,7 @@
  */
 import type { Backend } from "./backend.ts";
 import * as errors from "./errors.ts";
+import { crdTable } from "./registry.ts";
 import type { Target } from "./write.ts";
 import { clone, type Json, type KubeObject, rfc3339 } from "./types.ts";
 
@@ -23,6 +24,9 @@ export interface Removed {
   /** False when finalizers or grace hold the object. */
   isGone: boolean;
 }
+
+/** Holds a CustomResourceDefinition until its objects are gone. */
+export const cleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 
 const policies = ["Orphan", "Background", "Foreground"];
 
@@ -43,6 +47,8 @@ export function remove(backend: Backend, target: Target, options: DeleteOptions)
   checkPreconditions(target, live, options);
   const next = clone(live);
   const finalizers = wantedFinalizers(live, options);
+  // A definition goes after its objects; definitions.ts sees to that.
+  if (kind.table === crdTable && !finalizers.includes(cleanupFinalizer)) finalizers.push(cleanupFinalizer);
   if (finalizers.length > 0) next.metadata.finalizers = finalizers;
   else delete next.metadata.finalizers;
   const grace = graceOf(target, live, options);
@@ -116,7 +122,7 @@ function mark(backend: Backend, next: KubeObject, grace: number, live: KubeObjec
   const isFirst = live.metadata.deletionTimestamp === undefined;
   if (isFirst) {
     metadata.deletionTimestamp = rfc3339(backend.clock.now() + grace * 1000);
-    metadata.deletionGracePeriodSeconds = grace;
+    if (next.kind !== "Namespace") metadata.deletionGracePeriodSeconds = grace;
     // Asking for deletion changes what is wanted of the object.
     if (metadata.generation) metadata.generation += 1;
   } else if (grace < (live.metadata.deletionGracePeriodSeconds ?? 0)) {

@@ -64,6 +64,8 @@ function requirement(part: string, whole: string): Requirement {
     const key = m[2] ?? "";
     return m[1] ? (labels) => !Object.hasOwn(labels, key) : (labels) => Object.hasOwn(labels, key);
   }
+  const operator = /^(==|=|!=|>|<|\))/.exec(part)?.[1];
+  if (operator) throw badRequest(`found '${operator}', expected: !, identifier, or 'end of string'`);
   throw badRequest(
     `unable to parse requirement: found '${part}' in '${whole}', expected: identifier, '!', 'in', 'notin', '=', '==', '!='`,
   );

@@ -200,7 +200,7 @@ export class Watches {
     seenRv: number = this.#backend.storage.rv,
   ): ReadableStream<Uint8Array> {
     const { storage } = this.#backend;
-    const asked = readVersion(this.#backend, query.get("resourceVersion"));
+    const asked = readWatchVersion(this.#backend, query.get("resourceVersion"));
     const wantsInitial = query.get("sendInitialEvents") === "true";
     checkInitial(query);
     const isFromNow = wantsInitial || asked === undefined || asked === 0;
@@ -286,13 +286,23 @@ export class Watches {
   }
 }
 
+/** As for lists, but refused with another status. */
+function readWatchVersion(backend: Backend, text: string | null): number | undefined {
+  try {
+    return readVersion(backend, text);
+  } catch (error) {
+    const message = (error as Error).message.replace("invalid resource version: ", "");
+    throw new errors.StatusError(500, "", message);
+  }
+}
+
 function checkInitial(query: URLSearchParams): void {
   if (query.get("sendInitialEvents") === null) return;
   if (query.get("resourceVersionMatch") !== "NotOlderThan") {
     throw errors.invalid({ group: "meta.k8s.io", plural: "", kind: "ListOptions" }, "", [{
       type: "Forbidden",
       field: "resourceVersionMatch",
-      detail: 'sendInitialEvents requires setting resourceVersionMatch to "NotOlderThan"',
+      detail: "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
     }]);
   }
 }

@@ -291,7 +291,9 @@ export function update(
   if (isSame(next, live)) return { object: stored, isDeleted: false };
   const result = kind.toStorage(next, kind.storageVersion);
   if (options.isDryRun) return { object: result, isDeleted: false };
-  const isGone = result.metadata.deletionTimestamp !== undefined && !result.metadata.finalizers?.length &&
+  const isHeld = result.metadata.finalizers?.length ||
+    (kind.table === "/namespaces" && result.spec?.finalizers?.length);
+  const isGone = !isHeld && result.metadata.deletionTimestamp !== undefined &&
     (result.metadata.deletionGracePeriodSeconds ?? 0) === 0;
   if (isGone) return { object: backend.storage.remove(kind.table, result), isDeleted: true };
   return { object: backend.storage.put(kind.table, result), isDeleted: false };

@@ -367,7 +367,7 @@ export class BuiltinKind implements Kind {
   }
 
   validate(next: KubeObject, old: KubeObject | undefined): FieldError[] {
-    if (this.kind === "CustomResourceDefinition") return definitionErrors(next);
+    if (this.kind === "CustomResourceDefinition") return definitionErrors(next, old);
     return rules[`${this.group}/${this.kind}`]?.(next, old) ?? [];
   }
 }
@@ -404,6 +404,15 @@ function resetStatus(object: KubeObject): void {
       break;
     case "Node":
       break;
+    case "CustomResourceDefinition": {
+      const stored = (object.spec?.versions ?? []).find((version: Json) => version?.storage)?.name;
+      object.status = {
+        conditions: null,
+        acceptedNames: { plural: "", kind: "" },
+        storedVersions: stored ? [stored] : [],
+      };
+      break;
+    }
     case "StatefulSet":
       object.status = { replicas: 0, availableReplicas: 0 };
       break;

@@ -19,6 +19,12 @@ export interface Step {
   accept?: string;
   /** Not compared, only carried out. */
   isSetup?: boolean;
+  /** Top-level fields of the answer's body that are not compared. */
+  omit?: string[];
+  /** Keeps parts of the answer for later steps, which name them as `{name}`: name -> path in the body. */
+  save?: Record<string, string>;
+  /** Repeats the request until the answer has this status, or this value at this path; 10 s at most. */
+  until?: { status?: number; path?: string; value?: Json };
 }
 
 /** One answer. */
@@ -75,7 +81,7 @@ export function kubeconfigTarget(path: string): { target: Target; close(): void 
   const { cluster } = config.clusters.find((one: Json) => one.name === context.cluster);
   const { user } = config.users.find((one: Json) => one.name === context.user);
   const data = (inline: string | undefined, file: string | undefined) =>
-    inline ? new Uint8Array(Buffer.from(inline, "base64")) : file ? readFileSync(file) : undefined;
+    inline ? Buffer.from(inline, "base64") : file ? readFileSync(file) : undefined;
   const agent = new Agent({
     keepAlive: true,
     ca: data(cluster["certificate-authority-data"], cluster["certificate-authority"]),
@@ -124,6 +130,69 @@ export function kubeconfigTarget(path: string): { target: Target; close(): void 
   return { target, close: () => agent.destroy() };
 }
 
+const at = (value: Json, path: string): Json =>
+  path.split(".").reduce((found: Json, name) => found?.[name], value);
+
+const filled = (value: Json, names: ReadonlyMap<string, string>): Json =>
+  value === undefined
+    ? undefined
+    : JSON.parse(JSON.stringify(value).replace(/\{(\w+)\}/g, (all, name: string) => names.get(name) ?? all));
+
+/** Carries out steps on one target, with the names that they save. */
+export function session(target: Target): (step: Step) => Promise<Answer> {
+  const names = new Map<string, string>();
+  return async (step) => {
+    const real: Step = { ...step, path: filled(step.path, names), body: filled(step.body, names) };
+    const end = Date.now() + 10_000;
+    let answer = await target(real);
+    const isDone = ({ until }: Step) =>
+      !until || (until.status !== undefined && until.status === answer.status) ||
+      (until.path !== undefined &&
+        JSON.stringify(at(answer.body, until.path)) === JSON.stringify(until.value));
+    while (!isDone(step) && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      answer = await target(real);
+    }
+    for (const [name, path] of Object.entries(step.save ?? {})) {
+      names.set(name, String(at(answer.body, path)));
+    }
+    return answer;
+  };
+}
+
+/** What two answers are compared by. */
+export function comparable({ status, body, warnings }: Answer, omit: readonly string[] = []): Json {
+  const lines = typeof body === "string" && body.startsWith('{"type"')
+    ? body.trim().split("\n").map((line) => JSON.parse(line) as Json)
+    : body;
+  const settled = settle(mask(lines));
+  for (const name of omit) delete settled[name];
+  return { status, body: settled, warnings };
+}
+
+/** Takes out what differs for a reason; embedded/README.md lists them. */
+function settle(body: Json): Json {
+  if (Array.isArray(body)) return body.map(settle);
+  if (typeof body !== "object" || body === null) return body;
+  if (Array.isArray(body.items)) body.items.forEach(settle);
+  if (body.object) settle(body.object);
+  const causes: Json[] | undefined = body.details?.causes;
+  if (body.reason === "Invalid" && causes && causes.length > 1) {
+    // Go walks maps in no order, and validates built-in metadata twice.
+    const texts = [...new Set(causes.map((cause) => JSON.stringify(cause)))].sort();
+    body.details.causes = texts.map((text) => JSON.parse(text) as Json);
+    body.message = "<all causes>";
+  }
+  if (body.metadata?.managedFields) {
+    body.metadata.managedFields = (body.metadata.managedFields as Json[])
+      .filter((entry) => entry.manager !== "kube-controller-manager")
+      .map(({ time: _time, ...entry }) => entry)
+      .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  }
+  for (const resource of body.resources ?? []) delete resource.storageVersionHash;
+  return body;
+}
+
 const maskedKeys = new Set([
   "uid",
   "resourceVersion",
@@ -133,7 +202,9 @@ const maskedKeys = new Set([
   "lastTransitionTime",
   "clusterIP",
   "continue",
-  "controllerRevisionHash",
+  "controller-revision-hash",
+  "currentRevision",
+  "updateRevision",
 ]);
 
 /** The answer without what differs from run to run: uids, versions, times, addresses. */
@@ -147,14 +218,13 @@ export function mask(value: Json, key = ""): Json {
       .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<uid>")
       .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
       .replace(/resource version: \d+( \(\d+\))?(, current: \d+)?/g, "resource version: <rv>")
-      .replace(
-        /(ResourceVersion in precondition: )\d+(, ResourceVersion in object meta: )\d+/g,
-        "$1<rv>$2<rv>",
-      );
+      .replace(/(the ResourceVersion in record )\(\d+\)/g, "$1(<rv>)")
+      .replace(/(json parse error: |continue key is not valid: ).*$/, "$1<text>")
+      .replace(/\n@@.*$/s, "");
   }
   if (Array.isArray(value)) return value.map((item) => mask(item));
   if (typeof value === "object" && value !== null) {
-    const entries = Object.keys(value).sort().map((name) => [name, mask(value[name], name)]);
+    const entries = Object.keys(value).sort().map((name) => [mask(name), mask(value[name], name)]);
     return Object.fromEntries(entries);
   }
   return value;

@@ -18,6 +18,9 @@ const apply = (path: string, body: Json, manager: string, more = ""): Step =>
   patch(`${path}?fieldManager=${manager}${more}`, body, applyType);
 const setup = (step: Step): Step => ({ ...step, isSetup: true });
 
+/** The controller writes the status whenever it gets to it. */
+const withoutStatus = (steps: Step[]): Step[] => steps.map((step) => ({ ...step, omit: ["status"] }));
+
 /** The test's own custom resource: every construct that validation knows. */
 export function widgetDefinition(group: string): Json {
   const schema = {
@@ -311,7 +314,7 @@ export function cases(ns: string, group: string): Record<string, Step[]> {
       get(`${widgets}/s`),
       setup(del(`${widgets}/s`)),
     ],
-    "apply to a StatefulSet": [
+    "apply to a StatefulSet": withoutStatus([
       apply(`${sets}/web`, set("web"), "one"),
       apply(`${sets}/web`, set("web"), "one"),
       apply(`${sets}/web`, set("web", { serviceName: "other" }), "one"),
@@ -334,7 +337,7 @@ export function cases(ns: string, group: string): Record<string, Step[]> {
       post(sets, set("bad", { selector: { matchLabels: { app: "y" } } })),
       post(sets, set("bad", { template: { metadata: { labels }, spec: { containers: [] } } })),
       setup(del(`${sets}/web`)),
-    ],
+    ]),
     "custom resources: validation": [
       post(widgets, widget("v", { size: 11 })),
       post(widgets, widget("v", { size: "x" })),
@@ -365,12 +368,6 @@ export function cases(ns: string, group: string): Record<string, Step[]> {
       post(widgets, widget("v", { size: 1, plain: "no" })),
       post(widgets, widget("v", { size: 1, nested: [] })),
       post(widgets, widget("Bad_Name", { size: 1 })),
-      post(widgets, {
-        kind: "Widget",
-        apiVersion: `${group}/v2`,
-        metadata: { name: "v" },
-        spec: { size: 1 },
-      }),
       post(widgets, {
         kind: "Gadget",
         apiVersion: `${group}/v1`,
@@ -564,8 +561,178 @@ export function cases(ns: string, group: string): Record<string, Step[]> {
       }),
       get(`${core}/events/ev`),
       post(`${core}/serviceaccounts`, { metadata: { name: "sa" }, automountServiceAccountToken: false }),
-      post(`/apis/authorization.k8s.io/v1/selfsubjectaccessreviews`, {
-        spec: { resourceAttributes: { verb: "get", resource: "pods" } },
+    ],
+    "watches": [
+      { ...setup(get(maps)), save: { rv: "metadata.resourceVersion" } },
+      setup(post(maps, map("w1", { a: "1" }, { labels: { w: "1" } }))),
+      setup(post(maps, map("w2", { a: "1" }, { labels: { w: "2" } }))),
+      setup(patch(`${maps}/w1`, { metadata: { labels: { w: "2" } } })),
+      setup(patch(`${maps}/w2`, { metadata: { labels: { w: "1" } } })),
+      setup(patch(`${maps}/w2`, { data: { a: "2" } })),
+      setup(patch(`${maps}/w2`, { data: { a: "2" } })),
+      setup(del(`${maps}/w1`)),
+      setup(del(`${maps}/w2`)),
+      get(`${maps}?watch=true&resourceVersion={rv}&timeoutSeconds=1`),
+      get(`${maps}?watch=true&resourceVersion={rv}&timeoutSeconds=1&labelSelector=w%3D1`),
+      get(`${maps}?watch=true&resourceVersion={rv}&timeoutSeconds=1&fieldSelector=metadata.name%3Dw2`),
+      get(`${maps}/w2?watch=true&resourceVersion={rv}&timeoutSeconds=1`),
+      get(
+        `${widgets}?watch=true&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true`,
+      ),
+      get(`${widgets}?watch=true&timeoutSeconds=1&sendInitialEvents=true`),
+      get(`${widgets}?watch=true&resourceVersion=x`),
+      {
+        ...get(`${maps}?watch=true&resourceVersion={rv}&timeoutSeconds=1&labelSelector=w%3D1`),
+        accept: "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json",
+      },
+    ],
+    "pages": [
+      ...["p1", "p2", "p3", "p4", "p5"].map((name) =>
+        setup(post(maps, map(name, {}, { labels: { page: "1" } })))
+      ),
+      {
+        ...get(`${maps}?limit=2&labelSelector=page`),
+        save: { token: "metadata.continue", rv: "metadata.resourceVersion" },
+      },
+      setup(del(`${maps}/p4`)),
+      setup(patch(`${maps}/p3`, { data: { late: "1" } })),
+      { ...get(`${maps}?limit=2&labelSelector=page&continue={token}`), save: { token: "metadata.continue" } },
+      get(`${maps}?limit=2&labelSelector=page&continue={token}`),
+      get(`${maps}?labelSelector=page&resourceVersion={rv}&resourceVersionMatch=Exact`),
+      get(`${maps}?labelSelector=page&resourceVersion={rv}&resourceVersionMatch=NotOlderThan`),
+      get(`${maps}?continue={token}&resourceVersion={rv}`),
+      del(`${maps}?labelSelector=page`),
+    ],
+    "garbage collection": [
+      { ...setup(post(maps, map("owner", {}))), save: { uid: "metadata.uid" } },
+      setup(post(
+        maps,
+        map("child", {}, {
+          ownerReferences: [{
+            apiVersion: "v1",
+            kind: "ConfigMap",
+            name: "owner",
+            uid: "{uid}",
+            blockOwnerDeletion: true,
+          }],
+        }),
+      )),
+      setup(post(
+        maps,
+        map("held", {}, {
+          finalizers: ["example.com/hold"],
+          ownerReferences: [{
+            apiVersion: "v1",
+            kind: "ConfigMap",
+            name: "owner",
+            uid: "{uid}",
+            blockOwnerDeletion: true,
+          }],
+        }),
+      )),
+      del(`${maps}/owner`, { propagationPolicy: "Foreground" }),
+      { ...get(`${maps}/child`), until: { status: 404 } },
+      get(`${maps}/owner`),
+      patch(`${maps}/held`, { metadata: { finalizers: null } }),
+      { ...get(`${maps}/owner`), until: { status: 404 } },
+      { ...setup(post(maps, map("owner", {}))), save: { uid: "metadata.uid" } },
+      setup(
+        post(
+          maps,
+          map("child", {}, {
+            ownerReferences: [{ apiVersion: "v1", kind: "ConfigMap", name: "owner", uid: "{uid}" }],
+          }),
+        ),
+      ),
+      del(`${maps}/owner`, { propagationPolicy: "Orphan" }),
+      { ...get(`${maps}/owner`), until: { status: 404 } },
+      get(`${maps}/child`),
+      del(`${maps}/child`),
+      setup(post(
+        maps,
+        map("child", {}, {
+          ownerReferences: [{
+            apiVersion: "v1",
+            kind: "ConfigMap",
+            name: "never",
+            uid: "00000000-0000-0000-0000-000000000000",
+          }],
+        }),
+      )),
+      { ...get(`${maps}/child`), until: { status: 404 } },
+    ],
+    "namespace deletion": [
+      setup(post("/api/v1/namespaces", { metadata: { name: `${ns}-x` } })),
+      setup(
+        post(`/api/v1/namespaces/${ns}-x/configmaps`, map("held", {}, { finalizers: ["example.com/hold"] })),
+      ),
+      setup(post(`/api/v1/namespaces/${ns}-x/configmaps`, map("free", {}))),
+      del(`/api/v1/namespaces/${ns}-x`),
+      post(`/api/v1/namespaces/${ns}-x/configmaps`, map("late", {})),
+      { ...get(`/api/v1/namespaces/${ns}-x/configmaps/free`), until: { status: 404 } },
+      patch(`/api/v1/namespaces/${ns}-x/configmaps/held`, { metadata: { finalizers: null } }),
+      { ...get(`/api/v1/namespaces/${ns}-x`), until: { status: 404 } },
+    ],
+    "the StatefulSet controller": [
+      setup(post(`${core}/serviceaccounts`, { metadata: { name: "default" } })),
+      { ...setup(get(`${core}/serviceaccounts/default`)), until: { status: 200 } },
+      setup(post(sets, {
+        apiVersion: "apps/v1",
+        kind: "StatefulSet",
+        metadata: { name: "db", labels: { l: "m" } },
+        spec: {
+          replicas: 2,
+          podManagementPolicy: "Parallel",
+          serviceName: "db-pods",
+          updateStrategy: { type: "OnDelete" },
+          selector: { matchLabels: { app: "db" } },
+          template: {
+            metadata: { labels: { app: "db", more: "x" }, annotations: { a: "b" } },
+            spec: {
+              automountServiceAccountToken: false,
+              terminationGracePeriodSeconds: 5,
+              containers: [{
+                name: "c",
+                image: "localhost/none:1",
+                resources: { limits: { memory: "64Mi" } },
+                volumeMounts: [{ name: "data", mountPath: "/d" }],
+              }],
+              volumes: [{ name: "tmp", emptyDir: {} }],
+            },
+          },
+          volumeClaimTemplates: [{
+            metadata: { name: "data", labels: { claim: "yes" } },
+            spec: {
+              accessModes: ["ReadWriteOnce"],
+              storageClassName: "none",
+              resources: { requests: { storage: "1Gi" } },
+            },
+          }],
+        },
+      })),
+      { ...get(`${sets}/db`), until: { path: "status.replicas", value: 2 } },
+      get(`${core}/pods/db-0`),
+      get(`${core}/persistentvolumeclaims/data-db-1`),
+      get(`${sets}/db/scale`),
+      setup(patch(`${sets}/db`, { spec: { template: { metadata: { annotations: { a: "c" } } } } })),
+      { ...get(`${sets}/db`), until: { path: "status.observedGeneration", value: 2 } },
+      setup(del(`${core}/pods/db-1`)),
+      { ...get(`${sets}/db`), until: { path: "status.updatedReplicas", value: 1 } },
+      setup(patch(`${sets}/db`, { spec: { replicas: 1 } })),
+      { ...get(`${sets}/db`), until: { path: "status.replicas", value: 1 } },
+      { ...get(`${core}/pods/db-1`), until: { status: 404 } },
+      get(`${core}/persistentvolumeclaims/data-db-1`),
+      del(`${sets}/db`, { propagationPolicy: "Background" }),
+      { ...get(`${core}/pods/db-0`), until: { status: 404 } },
+    ],
+    "definitions": [
+      get(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.${group}`),
+      post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+        ...widgetDefinition(group),
+        metadata: { name: "wrong" },
+      }),
+      patch(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.${group}`, {
+        spec: { scope: "Nowhere" },
       }),
     ],
   };
