@@ -7,6 +7,7 @@
  * @module
  */
 import type { Imports, KindNames, ModuleKind } from "./module.ts";
+import { Names } from "./names.ts";
 
 /** The names of the two classes. */
 export interface ClassNames {
@@ -22,6 +23,7 @@ export function clientClasses(
   imports: Imports,
 ): string {
   const writer = new MethodWriter(imports);
+  const ofNamespace = new MethodWriter(imports);
   const root = group === "" ? `/api/${version}/` : `/apis/${group}/${version}/`;
   const title = group === "" ? `core/${version}` : `${group}/${version}`;
   const namespaced = kinds.filter(([kind]) => kind.scope === "Namespaced");
@@ -65,12 +67,14 @@ export class ${classes.namespaced} {
     this.#root = \`${root}namespaces/\${encodeURIComponent(namespace)}/\`;
   }
 
-${namespaced.flatMap(([kind, names]) => writer.allMethods(kind, names)).join("\n\n")}
+${namespaced.flatMap(([kind, names]) => ofNamespace.allMethods(kind, names)).join("\n\n")}
 }`;
 }
 
-/** Writes the methods of a kind. */
+/** Writes the methods of one class. */
 class MethodWriter {
+  /** Kinds can be called Map and MapList: each method's name is given once. */
+  readonly #methods = new Names();
   readonly #imports: Imports;
   readonly #promise: string;
   readonly #stream: string;
@@ -85,10 +89,12 @@ class MethodWriter {
   collectionReads(kind: ModuleKind, { write, read, list, constant }: KindNames, suffix = ""): string[] {
     const watchEvent = this.#type("WatchEvent");
     return [
-      `  get${write}List${suffix}(opts: ${this.#type("GetListOpts")} = {}): ${this.#promise}<${list}> {
+      `  ${this.#methods.take(`get${write}List${suffix}`)}(opts: ${
+        this.#type("GetListOpts")
+      } = {}): ${this.#promise}<${list}> {
     return ${this.#value("list")}(this.#client, ${constant}, \`\${this.#root}${kind.plural}\`, opts);
   }`,
-      `  watch${write}List${suffix}(opts: ${
+      `  ${this.#methods.take(`watch${write}List${suffix}`)}(opts: ${
         this.#type("WatchListOpts")
       } = {}): ${this.#promise}<${this.#stream}<${watchEvent}<${read}>>> {
     return ${this.#value("watch")}(this.#client, \`\${this.#root}${kind.plural}\`, opts);
@@ -106,32 +112,38 @@ class MethodWriter {
     const patchOpts = this.#type("PatchOpts");
     const methods = [
       ...this.collectionReads(kind, names),
-      `  create${write}(body: ${write}, opts: ${putOpts} = {}): ${promise}<${read}> {
+      `  ${this.#methods.take(`create${write}`)}(body: ${write}, opts: ${putOpts} = {}): ${promise}<${read}> {
     return ${this.#value("send")}(this.#client, "POST", ${path}, body, opts);
   }`,
-      `  delete${write}List(opts: ${this.#type("DeleteListOpts")} = {}): ${promise}<${list} | ${
-        this.#type("Status")
-      }> {
+      `  ${this.#methods.take(`delete${write}List`)}(opts: ${
+        this.#type("DeleteListOpts")
+      } = {}): ${promise}<${list} | ${this.#type("Status")}> {
     return ${this.#value("remove")}(this.#client, ${path}, opts);
   }`,
-      `  get${write}(name: string, opts: ${this.#type("NoOpts")} = {}): ${promise}<${read}> {
+      `  ${this.#methods.take(`get${write}`)}(name: string, opts: ${
+        this.#type("NoOpts")
+      } = {}): ${promise}<${read}> {
     return ${this.#value("get")}(this.#client, ${one()}, opts);
   }`,
-      `  delete${write}(name: string, opts: ${this.#type("DeleteOpts")} = {}): ${promise}<${read} | ${
-        this.#type("Status")
-      }> {
+      `  ${this.#methods.take(`delete${write}`)}(name: string, opts: ${
+        this.#type("DeleteOpts")
+      } = {}): ${promise}<${read} | ${this.#type("Status")}> {
     return ${this.#value("remove")}(this.#client, ${one()}, opts);
   }`,
-      `  replace${write}(name: string, body: ${write}, opts: ${putOpts} = {}): ${promise}<${read}> {
+      `  ${
+        this.#methods.take(`replace${write}`)
+      }(name: string, body: ${write}, opts: ${putOpts} = {}): ${promise}<${read}> {
     return ${this.#value("send")}(this.#client, "PUT", ${one()}, body, opts);
   }`,
-      `  patch${write}(name: string, type: ${this.#type("PatchType")}, body: ${
+      `  ${this.#methods.take(`patch${write}`)}(name: string, type: ${this.#type("PatchType")}, body: ${
         this.#patchBody(write)
       }, opts: ${patchOpts} = {}): ${promise}<${read}> {
     return ${this.#value("patch")}(this.#client, ${one()}, type, body, opts);
   }`,
       `  /** Server-side apply: what \`fieldManager\` wants the object to be. */
-  apply${write}(name: string, body: ${write}, opts: ${this.#type("ApplyOpts")}): ${promise}<${read}> {
+  ${this.#methods.take(`apply${write}`)}(name: string, body: ${write}, opts: ${
+        this.#type("ApplyOpts")
+      }): ${promise}<${read}> {
     return ${this.#value("apply")}(this.#client, ${constant}, ${one()}, body, opts);
   }`,
     ];
@@ -152,17 +164,19 @@ class MethodWriter {
     const path = `\`\${this.#root}${kind.plural}/\${encodeURIComponent(name)}/${name.toLowerCase()}\``;
     const promise = this.#promise;
     return [
-      `  get${write}${name}(name: string, opts: ${this.#type("NoOpts")} = {}): ${promise}<${read}> {
+      `  ${this.#methods.take(`get${write}${name}`)}(name: string, opts: ${
+        this.#type("NoOpts")
+      } = {}): ${promise}<${read}> {
     return ${this.#value("get")}(this.#client, ${path}, opts);
   }`,
-      `  replace${write}${name}(name: string, body: ${body}, opts: ${
+      `  ${this.#methods.take(`replace${write}${name}`)}(name: string, body: ${body}, opts: ${
         this.#type("PutOpts")
       } = {}): ${promise}<${read}> {
     return ${this.#value("send")}(this.#client, "PUT", ${path}, body, opts);
   }`,
-      `  patch${write}${name}(name: string, type: ${this.#type("PatchType")}, body: ${
-        this.#patchBody(body)
-      }, opts: ${this.#type("PatchOpts")} = {}): ${promise}<${read}> {
+      `  ${this.#methods.take(`patch${write}${name}`)}(name: string, type: ${
+        this.#type("PatchType")
+      }, body: ${this.#patchBody(body)}, opts: ${this.#type("PatchOpts")} = {}): ${promise}<${read}> {
     return ${this.#value("patch")}(this.#client, ${path}, type, body, opts);
   }`,
     ];

@@ -3,6 +3,7 @@
  * @module
  */
 import { CORE_SCHEMA, loadAll, mergeTag, YAMLException } from "js-yaml";
+import { parseAllDocuments } from "yaml";
 import { InputError } from "./errors.ts";
 import type { SourceDocument } from "./generate.ts";
 import { isObject, type Json, member } from "./json.ts";
@@ -34,23 +35,34 @@ function json(text: string): Json[] | undefined {
   }
 }
 
+/** The fast parser first; what it refuses is read, or refused with a reason, by the thorough one. */
 function yaml(text: string, place: string): Json[] {
   try {
     return loadAll(text, { schema, maxDepth: 2_000 }) as Json[];
   } catch (error) {
     if (!(error instanceof YAMLException)) throw error;
-    const { line = 0, column = 0 } = error.mark ?? {};
-    const before = text.split("\n").slice(0, line + 1);
-    const number = before.filter((one, index) => /^---(\s|$)/.test(one) && index > 0).length + 1;
+    return thoroughYaml(text, place);
+  }
+}
+
+/**
+ * Reads YAML with the package "yaml", a fifth as fast. js-yaml holds that a closing brace must be indented; kubectl
+ * and this parser do not.
+ */
+function thoroughYaml(text: string, place: string): Json[] {
+  return [...parseAllDocuments(text, { logLevel: "error", merge: true })].map((document, index) => {
+    const [error] = document.errors;
+    if (error === undefined) return document.toJS({ maxAliasCount: -1 }) as Json;
     const hint = /\{\{/.test(text)
-      ? '; it looks like a template, render it first (helm template, "kustomize build")'
+      ? '; it looks like a template, render it first ("helm template", "kustomize build")'
       : "";
+    const [message] = error.message.split("\n");
     throw new InputError(
-      `Cannot read the YAML at line ${line + 1}, column ${column + 1}: ${error.reason}${hint}`,
-      [place, `document ${number}`],
+      `Cannot read the YAML: ${message!.replace(/:$/, "")}${hint}`,
+      [place, `document ${index + 1}`],
       { cause: error },
     );
-  }
+  });
 }
 
 function unlisted(value: Json, place: readonly string[]): SourceDocument[] {

@@ -166,6 +166,22 @@ function present(keys: { [key: string]: Shape }): Shape {
 
 const metaTypes: Printable[] = [
   {
+    name: "PrunedValue",
+    shape: {
+      type: "union",
+      anyOf: [
+        stringShape,
+        { type: "number" },
+        { type: "boolean" },
+        { type: "null" },
+        { type: "object", fields: [] },
+        { type: "array", items: imported("PrunedValue") },
+      ],
+    },
+    doc:
+      "A value under `additionalProperties: true`: the API server keeps scalars and lists, and prunes what is in objects.",
+  },
+  {
     name: "NamedObjectMeta",
     shape: {
       type: "intersection",

@@ -16,6 +16,7 @@ import { viewsOf, type Walk } from "./schema/walk.ts";
 
 const metaModule = "meta/v1";
 export const objectMeta: Shape = { type: "imported", name: "ObjectMeta", module: metaModule };
+const prunedValue: Shape = { type: "imported", name: "PrunedValue", module: metaModule };
 const namedObjectMeta: Shape = { type: "imported", name: "NamedObjectMeta", module: metaModule };
 const storedObjectMeta: Shape = { type: "imported", name: "StoredCustomObjectMeta", module: metaModule };
 const namespaced: Shape = {
@@ -46,7 +47,13 @@ export function kindShapes(crd: Crd, version: CrdVersion): KindShapes {
       "openAPIV3Schema",
     ]);
   }
-  const walk: Walk = { declarations: new Declarations(), objectMeta, seen: new WeakMap(), place };
+  const walk: Walk = {
+    declarations: new Declarations(),
+    objectMeta,
+    prunedValue,
+    seen: new WeakMap(),
+    place,
+  };
   const read = viewsOf(withoutKeys(version.schema, rootKeys), walk, "openAPIV3Schema").read;
   const written = withoutKeys(version.schema, version.hasStatus ? [...rootKeys, "status"] : rootKeys);
   const write = viewsOf(written, walk, "openAPIV3Schema").write;

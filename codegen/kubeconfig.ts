@@ -12,7 +12,7 @@ import { dirname, join, resolve } from "node:path";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { promisify } from "node:util";
-import { CORE_SCHEMA, load } from "js-yaml";
+import { parse } from "yaml";
 import { InputError } from "./errors.ts";
 import { isObject, type Json, type JsonObject, member } from "./json.ts";
 
@@ -46,7 +46,7 @@ export async function readKubeconfig(options: { file?: string; context?: string 
   });
   let config: Json;
   try {
-    config = load(text, { schema: CORE_SCHEMA }) as Json;
+    config = parse(text) as Json;
   } catch (error) {
     throw new InputError(`Cannot read the kubeconfig: ${(error as Error).message}`, [file], { cause: error });
   }

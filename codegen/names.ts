@@ -20,7 +20,7 @@ export function pascalCase(text: string): string {
     "",
   );
   if (joined === "") {
-    return [...text].map((char) => `U${char.codePointAt(0)!.toString(16)}`).join("") || "Empty";
+    return Array.from(text).map((char) => `U${char.codePointAt(0)!.toString(16)}`).join("") || "Empty";
   }
   return joined;
 }
@@ -35,7 +35,7 @@ export function typeName(kind: string): string {
 /** The constant of a kind: its plural, with the kind's capitals (`configmaps` of ConfigMap: `configMaps`). */
 export function constantName(kind: string, plural: string): string {
   let letters = "";
-  for (const [index, letter] of [...plural].entries()) {
+  for (const [index, letter] of Array.from(plural).entries()) {
     if (kind[index]?.toLowerCase() !== letter) break;
     letters += kind[index];
   }

@@ -9,7 +9,7 @@
 import type * as OpenApiTypeScript from "openapi-typescript";
 import ts from "typescript";
 import { blockComment, commentText } from "./comments.ts";
-import type { Field, ObjectShape, Shape } from "./schema/shape.ts";
+import { type Field, type ObjectShape, type Shape, union } from "./schema/shape.ts";
 
 // The two files that are needed: the package's own door loads its document bundler as well, 0.15 s more.
 const transformPath: string = "openapi-typescript/dist/transform/schema-object.mjs";
@@ -129,9 +129,23 @@ function carrierOf(shape: Shape): Carrier {
   }
 }
 
+/** What each JavaScript object has: absent from JSON, the property is this. The compiler insists on it. */
+const inherited: ReadonlySet<string> = new Set([
+  "constructor",
+  "hasOwnProperty",
+  "isPrototypeOf",
+  "propertyIsEnumerable",
+  "toLocaleString",
+  "toString",
+  "valueOf",
+]); // deno-fmt-ignore-line
+
 function objectCarrier(shape: ObjectShape): Carrier {
   const properties: { [key: string]: Carrier } = Object.create(null);
-  for (const { key, shape: value, doc } of shape.fields) properties[key] = { ...carrierOf(value), doc };
+  for (const { key, shape: value, required, doc } of shape.fields) {
+    const seen: Shape = required || !inherited.has(key) ? value : union([value, { type: "inherited", key }]);
+    properties[key] = { ...carrierOf(seen), doc };
+  }
   const rest = shape.additionalProperties ??
     (shape.fields.length === 0 ? ({ type: "never" } as const) : undefined);
   return {
@@ -159,6 +173,11 @@ function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
     case "reference":
       return ts.factory.createTypeReferenceNode(
         shape.to.name ?? fail(`Declaration ${shape.to.id} has no name`),
+      );
+    case "inherited":
+      return ts.factory.createIndexedAccessTypeNode(
+        ts.factory.createTypeReferenceNode("globalThis.Object"),
+        tsLiteral(shape.key),
       );
     case "imported":
       return ts.factory.createTypeReferenceNode(nameOf(shape));

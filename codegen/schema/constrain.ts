@@ -72,13 +72,78 @@ function constrainArray(base: Shape & { type: "array" }, { types, items }: Alter
 function constrainObject(base: Shape, constraint: Constraint): Shape {
   const object = objectOf(base);
   if (object === undefined) return base;
-  const parts: Shape[] = [];
+  const parts: ObjectShape[] = [];
   for (const alternative of constraint) {
     const part = alternativeShape(object, alternative);
     if (part === "any") return base;
     if (part !== "none") parts.push(part);
   }
-  return intersection([base, union(parts)]);
+  if (parts.length === 1 && base.type !== "intersection") return merged(object, parts[0]!);
+  const moved = new Set(
+    parts.flatMap(({ fields }) => fields.filter(({ shape }) => isDeep(shape)).map(({ key }) => key)),
+  );
+  if (moved.size === 0 || base.type === "intersection") return intersection([base, union(parts)]);
+  return intersection([
+    { ...object, fields: object.fields.filter(({ key }) => !moved.has(key)) },
+    union(parts.map((part, index) => withMoved(object, part, moved, index === 0))),
+  ]);
+}
+
+/** One alternative alone is part of the object itself. */
+function merged(object: ObjectShape, part: ObjectShape): ObjectShape {
+  const added = new Map(part.fields.map((field) => [field.key, field]));
+  const fields = object.fields.map((field): Field => {
+    const condition = added.get(field.key);
+    added.delete(field.key);
+    if (condition === undefined) return field;
+    const shape = condition.shape.type === "unknown" ? field.shape : condition.shape;
+    return { ...field, shape, required: field.required || condition.required };
+  });
+  const rest = part.additionalProperties ?? object.additionalProperties;
+  for (const field of added.values()) {
+    const isAny = field.shape.type === "unknown" && rest !== undefined;
+    fields.push(isAny ? { ...field, shape: rest } : field);
+  }
+  return { ...object, fields, ...(rest !== undefined && { additionalProperties: rest }) };
+}
+
+/**
+ * Whether the compiler would miss unknown keys in it: it looks for them in an intersection of objects, but not in one
+ * of lists or maps.
+ */
+function isDeep(shape: Shape): boolean {
+  switch (shape.type) {
+    case "array":
+      return true;
+    case "object":
+      return shape.additionalProperties !== undefined;
+    case "union":
+      return shape.anyOf.some(isDeep);
+    default:
+      return false;
+  }
+}
+
+/** The alternative with the fields that the base leaves to it; their comments stand in the first one. */
+function withMoved(
+  object: ObjectShape,
+  part: ObjectShape,
+  moved: ReadonlySet<string>,
+  isFirst: boolean,
+): ObjectShape {
+  const fields = part.fields.filter(({ key }) => !moved.has(key));
+  for (const field of object.fields) {
+    if (!moved.has(field.key)) continue;
+    const own = part.fields.find(({ key }) => key === field.key);
+    const shape = own === undefined || own.shape.type === "unknown" ? field.shape : own.shape;
+    fields.push({
+      ...field,
+      shape,
+      required: field.required || own?.required === true,
+      doc: isFirst ? field.doc : "",
+    });
+  }
+  return { ...part, fields };
 }
 
 /** What the alternative adds to the object: a small object, nothing at all, or that no object meets it. */

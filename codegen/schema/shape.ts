@@ -18,7 +18,9 @@ export type Shape =
   | { type: "union"; anyOf: Shape[] }
   | { type: "intersection"; allOf: Shape[] }
   | { type: "reference"; to: Declaration }
-  | { type: "imported"; name: string; module: string };
+  | { type: "imported"; name: string; module: string }
+  /** The member that every JavaScript object has under the key. */
+  | { type: "inherited"; key: string };
 
 /** An object: closed but for `additionalProperties`. */
 export interface ObjectShape {
@@ -91,6 +93,8 @@ export function keyOf(shape: Shape): string {
       return `#${shape.to.id}`;
     case "imported":
       return `@${shape.module}.${shape.name}`;
+    case "inherited":
+      return `^${shape.key}`;
     case "object": {
       const fields = shape.fields.map(({ key, shape, required, doc }) =>
         `${JSON.stringify(key)}${required ? "!" : ""}${keyOf(shape)}${JSON.stringify(doc)}`

@@ -34,6 +34,8 @@ export interface Walk {
   declarations: Declarations;
   /** The type of an embedded resource's `metadata`. */
   objectMeta: Shape;
+  /** The type of a value of which nothing is known but that what is below it is pruned. */
+  prunedValue: Shape;
   /** Schemas seen before: YAML anchors, and the spec that both views of a kind hold. */
   seen: WeakMap<JsonObject, Views>;
   /** The file, document, CustomResourceDefinition and version, for messages. */
@@ -86,8 +88,11 @@ function freshViewsOf(schema: JsonObject, walk: Walk, path: string, isOpened: bo
   return both(schema, { write: interned(write, walk), read: interned(read, walk) });
 }
 
-/** An intersection is worth a name; the object in it then needs none of its own. */
+/** An intersection or a new object is worth a name; the object in an intersection then needs none of its own. */
 function interned(shape: Shape, walk: Walk): Shape {
+  if (shape.type === "object" && shape.fields.length > 0) {
+    return { type: "reference", to: walk.declarations.intern(shape) };
+  }
   if (shape.type !== "intersection") return shape;
   const allOf = shape.allOf.map((part) =>
     part.type === "reference" && part.to.shape.type === "object" ? part.to.shape : part
@@ -108,7 +113,10 @@ function both(schema: JsonObject, views: Views): Views {
 
 function enumOr<Otherwise>(schema: JsonObject, otherwise: Otherwise): Views | Otherwise {
   const values = member(schema, "enum");
-  return Array.isArray(values) && values.length > 0 ? same({ type: "literal", values }) : otherwise;
+  if (!Array.isArray(values) || values.length === 0) return otherwise;
+  // The API server finds null in no enum. Where null is not allowed it drops it first: then, and only then, it is valid.
+  const isNullable = member(schema, "nullable") === true;
+  return same({ type: "literal", values: isNullable ? values.filter((value) => value !== null) : values });
 }
 
 function unconstrainedViews(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
@@ -122,12 +130,12 @@ function unconstrainedViews(schema: JsonObject, walk: Walk, path: string, isOpen
     case "boolean":
       return same(booleanShape);
     case "array":
-      return arrayViews(schema, walk, path);
+      return arrayViews(schema, walk, path, isOpened);
     case "object":
       return objectViews(schema, walk, path, isOpened);
     case undefined:
     case "":
-      return same(unknownShape);
+      return untypedViews(schema, walk, path);
     default:
       throw new InputError(
         `Cannot read type ${
@@ -141,12 +149,32 @@ function unconstrainedViews(schema: JsonObject, walk: Walk, path: string, isOpen
   }
 }
 
-function arrayViews(schema: JsonObject, walk: Walk, path: string): Views {
+/** Without a type anything goes, but an object must have what is said of objects. */
+function untypedViews(schema: JsonObject, walk: Walk, path: string): Views {
+  if (
+    !["properties", "required", "additionalProperties"].some((keyword) =>
+      member(schema, keyword) !== undefined
+    )
+  ) {
+    return same(unknownShape);
+  }
+  const others: Shape[] = [stringShape, numberShape, booleanShape, { type: "array", items: unknownShape }];
+  const { write, read } = objectViews(schema, walk, path, true);
+  return { write: union([...others, write]), read: union([...others, read]) };
+}
+
+function arrayViews(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
   const items = member(schema, "items");
   if (items === undefined) return same({ type: "array", items: unknownShape });
-  const views = viewsOf(items, walk, `${path}.items`, preservesUnknown(schema));
-  const write: Shape = { type: "array", items: views.write };
+  const views = viewsOf(items, walk, `${path}.items`, isOpened || preservesUnknown(schema));
+  const write: Shape = { type: "array", items: withoutNull(views.write, items) };
   return { write, read: views.read === views.write ? write : { type: "array", items: views.read } };
+}
+
+/** Null as an item stays where it is, and is refused: only under a key is it dropped. */
+function withoutNull(shape: Shape, items: Json): Shape {
+  if (shape.type !== "literal" || !isObject(items) || member(items, "nullable") === true) return shape;
+  return { type: "literal", values: shape.values.filter((value) => value !== null) };
 }
 
 function preservesUnknown(schema: JsonObject): boolean {
@@ -219,7 +247,8 @@ function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boo
 function restViews(schema: JsonObject, walk: Walk, path: string, isOpen: boolean): Views | undefined {
   const additional = member(schema, "additionalProperties");
   if (isObject(additional)) return viewsOf(additional, walk, `${path}.additionalProperties`);
-  return additional === true || isOpen ? same(unknownShape) : undefined;
+  if (isOpen) return same(unknownShape);
+  return additional === true ? same(walk.prunedValue) : undefined;
 }
 
 /** Objects with keys of their own become declarations; maps and empty objects stay where they are. */

@@ -37,14 +37,20 @@ export class Judge {
   async install(crd: JsonObject, waitMs = 30_000): Promise<void> {
     const { name, annotations } = crd.metadata as { name: string; annotations?: Json };
     const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    const manifest = { ...crd, metadata: { name, ...(annotations !== undefined && { annotations }) }, status: undefined } as unknown as Json;
+    const manifest = {
+      ...crd,
+      metadata: { name, ...(annotations !== undefined && { annotations }) },
+      status: undefined,
+    } as unknown as Json;
     await this.remove(name);
     const created = await send(this.#connection, "POST", path, manifest);
     if (created.status !== 201) throw new Error(`Cannot install ${name}: ${created.body}`);
     const deadlineMs = Date.now() + waitMs;
     while (Date.now() < deadlineMs) {
       const { body } = await send(this.#connection, "GET", `${path}/${name}`);
-      const conditions = (JSON.parse(body) as { status?: { conditions?: { type: string; status: string }[] } }).status?.conditions ?? [];
+      const conditions =
+        (JSON.parse(body) as { status?: { conditions?: { type: string; status: string }[] } }).status
+          ?.conditions ?? [];
       if (conditions.some(({ type, status }) => type === "Established" && status === "True")) return;
       await new Promise((wake) => setTimeout(wake, 50));
     }
@@ -55,7 +61,9 @@ export class Judge {
   async remove(name: string): Promise<void> {
     const path = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`;
     await send(this.#connection, "DELETE", path);
-    while ((await send(this.#connection, "GET", path)).status !== 404) await new Promise((wake) => setTimeout(wake, 50));
+    while ((await send(this.#connection, "GET", path)).status !== 404) {
+      await new Promise((wake) => setTimeout(wake, 50));
+    }
   }
 
   /** Would the server create the object? Nothing is stored. */
@@ -71,7 +79,9 @@ export class Judge {
         continue;
       }
       if (status === 201) return { accepted: true, message: "", stored: JSON.parse(body) as Json };
-      if (status === 400 || status === 422) return { accepted: false, message: (JSON.parse(body) as { message: string }).message };
+      if (status === 400 || status === 422) {
+        return { accepted: false, message: (JSON.parse(body) as { message: string }).message };
+      }
       throw new Error(`Unexpected answer ${status} for ${path}: ${body.slice(0, 500)}`);
     }
   }

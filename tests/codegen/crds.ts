@@ -50,7 +50,9 @@ const beyondTypes =
 /** Whether the server's message names something that a type can refuse. */
 function isSayable(message: string): boolean {
   const isUnion = /must validate|must not validate/.test(message);
-  if (isUnion && beyondTypes.test(message) && !/unknown field|Required value|Unsupported value/.test(message)) return false;
+  if (
+    isUnion && beyondTypes.test(message) && !/unknown field|Required value|Unsupported value/.test(message)
+  ) return false;
   return sayable.test(message);
 }
 
@@ -89,9 +91,8 @@ async function checkFolder(folder: string, only5: boolean): Promise<number> {
   const literals = literalsOf(candidates);
   const out = await mkdtemp(join(tmpdir(), "codegen-crds-"));
   try {
-    await writeAll(out, files);
+    await writeAll(out, [["package.json", '{ "type": "module" }'], ...files]);
     await writeAll(out, [...literals.files].map(([path, { text }]) => [path, text]));
-    await writeFile(join(out, "package.json"), '{"type":"module"}');
     console.log(`${crds.length} CustomResourceDefinitions, ${files.size} files, ${examples.length} examples`);
     let failed = 0;
     failed += report("TypeScript 5", askTypeScript5(out, [...files.keys()], literals), examples);
@@ -138,7 +139,9 @@ function report(compiler: string, verdict: Verdict, examples: readonly Example[]
     } else if (!accepted && refusal === undefined && isSayable(message ?? "")) {
       wrong++;
       console.log(
-        `  accepted by the type, refused by the API server: ${crd} ${version} #${index} ${what ?? ""}: ${message}`,
+        `  accepted by the type, refused by the API server: ${crd} ${version} #${index} ${
+          what ?? ""
+        }: ${message}`,
       );
     } else if (accepted) counts.accepted++;
     else if (refusal !== undefined) counts.refused++;

@@ -37,8 +37,9 @@ const documents = [];
 let known: Example[] = [];
 for (const file of (await readdir(folder, { recursive: true })).sort()) {
   const path = join(folder, file);
-  if (file.endsWith("examples.json.gz")) known = JSON.parse(gunzipSync(await readFile(path)).toString()) as Example[];
-  else if (/\.ya?ml$/.test(file)) documents.push(...documentsOf(await readFile(path, "utf8"), path));
+  if (file.endsWith("examples.json.gz")) {
+    known = JSON.parse(gunzipSync(await readFile(path)).toString()) as Example[];
+  } else if (/\.ya?ml$/.test(file)) documents.push(...documentsOf(await readFile(path, "utf8"), path));
 }
 const labelled: Example[][] = [];
 const waiting = [...documents.entries()];
@@ -63,14 +64,32 @@ async function labelCrd(document: JsonObject, place: readonly string[]): Promise
     const seen = new Set<string>();
     for (const base of basesOf(name, crd, version)) {
       const first = await judge.label(address, base);
-      labelled.push({ crd: name, version: version.name, object: base, accepted: first.accepted, message: first.message, what: "base" });
+      labelled.push({
+        crd: name,
+        version: version.name,
+        object: base,
+        accepted: first.accepted,
+        message: first.message,
+        what: "base",
+      });
       if (!first.accepted) continue;
-      const mutants = [...mutantsOf(base, version.schema)].filter(({ what }) => !what.startsWith(".status") && !seen.has(what));
+      const mutants = [...mutantsOf(base, version.schema)].filter(({ what }) =>
+        !what.startsWith(".status") && !seen.has(what)
+      );
       const stride = Math.max(1, mutants.length / Number(mutantsMax));
-      const chosen = mutants.filter((_, index) => Math.floor(index / stride) !== Math.floor((index - 1) / stride));
+      const chosen = mutants.filter((_, index) =>
+        Math.floor(index / stride) !== Math.floor((index - 1) / stride)
+      );
       for (const { what, object } of chosen) {
         seen.add(what);
-        labelled.push({ crd: name, version: version.name, object: object as JsonObject, ...(await judge.label(address, object)), stored: undefined, what });
+        labelled.push({
+          crd: name,
+          version: version.name,
+          object: object as JsonObject,
+          ...(await judge.label(address, object)),
+          stored: undefined,
+          what,
+        });
       }
     }
   }
@@ -81,7 +100,10 @@ async function labelCrd(document: JsonObject, place: readonly string[]): Promise
 /** Two objects made from the schema, and accepted examples, the longest first. */
 function basesOf(name: string, crd: Crd, version: CrdVersion): JsonObject[] {
   const head = { apiVersion: `${crd.group}/${version.name}`, kind: crd.kind, metadata: { name: "example" } };
-  const made = [false, true].map((isFull): JsonObject => ({ ...(sample(withoutStatus(version.schema), isFull) as JsonObject), ...head }));
+  const made = [false, true].map((isFull): JsonObject => ({
+    ...(sample(withoutStatus(version.schema), isFull) as JsonObject),
+    ...head,
+  }));
   const real = known.filter((one) => one.crd === name && one.version === version.name && one.accepted)
     .sort((a, b) => JSON.stringify(b.object).length - JSON.stringify(a.object).length)
     .map((one) => one.object);
@@ -90,6 +112,7 @@ function basesOf(name: string, crd: Crd, version: CrdVersion): JsonObject[] {
 }
 
 function withoutStatus(schema: JsonObject): JsonObject {
-  const { status: _, apiVersion: __, kind: ___, metadata: ____, ...properties } = (schema.properties ?? {}) as JsonObject;
+  const { status: _, apiVersion: __, kind: ___, metadata: ____, ...properties } =
+    (schema.properties ?? {}) as JsonObject;
   return { ...schema, properties };
 }

@@ -21,7 +21,12 @@ export function* mutantsOf(object: JsonObject, schema: JsonObject): Generator<Mu
 
 type Change = [what: string, value: Json | undefined];
 
-function* changes(value: Json, schema: JsonObject, path: string, fixed: readonly string[] = []): Generator<Change> {
+function* changes(
+  value: Json,
+  schema: JsonObject,
+  path: string,
+  fixed: readonly string[] = [],
+): Generator<Change> {
   if (fixed.length === 0) {
     for (const wrong of otherTypes(value, schema)) yield [`${path} = ${JSON.stringify(wrong)}`, wrong];
   }
@@ -43,7 +48,12 @@ function* changes(value: Json, schema: JsonObject, path: string, fixed: readonly
   }
 }
 
-function* objectChanges(value: JsonObject, schema: JsonObject, path: string, fixed: readonly string[]): Generator<Change> {
+function* objectChanges(
+  value: JsonObject,
+  schema: JsonObject,
+  path: string,
+  fixed: readonly string[],
+): Generator<Change> {
   yield [`${path} + zzUnknown`, { ...value, zzUnknown: "x" }];
   yield [`${path} + zzUnknown {}`, { ...value, zzUnknown: {} }];
   const properties = member(schema, "properties");
@@ -66,18 +76,24 @@ function* objectChanges(value: JsonObject, schema: JsonObject, path: string, fix
       const sampled = sample(property, isFull);
       if (sampled !== undefined) yield [`${inner} added`, { ...value, [key]: sampled }];
     }
-    for (const wrong of otherTypes(undefined, property)) yield [`${inner} added = ${JSON.stringify(wrong)}`, { ...value, [key]: wrong }];
+    for (const wrong of otherTypes(undefined, property)) {
+      yield [`${inner} added = ${JSON.stringify(wrong)}`, { ...value, [key]: wrong }];
+    }
   }
   const rest = member(schema, "additionalProperties");
   if (isObject(rest)) {
-    for (const [key, item] of Object.entries(value).filter(([key]) => !Object.hasOwn(known, key)).slice(0, 2)) {
+    for (
+      const [key, item] of Object.entries(value).filter(([key]) => !Object.hasOwn(known, key)).slice(0, 2)
+    ) {
       for (const [what, changed] of changes(item, rest, `${path}[${key}]`)) {
         if (changed !== undefined) yield [what, { ...value, [key]: changed }];
       }
     }
     const sampled = sample(rest);
     if (sampled !== undefined) yield [`${path} + zz`, { ...value, zz: sampled }];
-    for (const wrong of otherTypes(undefined, rest)) yield [`${path} + zz = ${JSON.stringify(wrong)}`, { ...value, zz: wrong }];
+    for (const wrong of otherTypes(undefined, rest)) {
+      yield [`${path} + zz = ${JSON.stringify(wrong)}`, { ...value, zz: wrong }];
+    }
   }
 }
 
@@ -121,7 +137,9 @@ function sampleObject(schema: JsonObject, isFull: boolean, depth: number): JsonO
   const requiredKeys = member(schema, "required");
   const required = Array.isArray(requiredKeys) ? requiredKeys : [];
   const object: JsonObject = {};
-  if (member(schema, "x-kubernetes-embedded-resource") === true) Object.assign(object, { apiVersion: "v1", kind: "ConfigMap" });
+  if (member(schema, "x-kubernetes-embedded-resource") === true) {
+    Object.assign(object, { apiVersion: "v1", kind: "ConfigMap" });
+  }
   for (const [key, property] of isObject(properties) ? Object.entries(properties) : []) {
     if (!isObject(property) || !(required.includes(key) || isFull && depth < 2)) continue;
     const value = sample(property, isFull, depth + 1);
@@ -133,8 +151,28 @@ function sampleObject(schema: JsonObject, isFull: boolean, depth: number): JsonO
 }
 
 const texts = [
-  "abc", "a", "a.b/c", "10s", "1h", "2024-01-01T00:00:00Z", "https://example.com", "example.com", "10.0.0.1", "1Gi",
-  "100m", "/path", "ABC", "v1", "a-b", "17", "1.2.3", "a/b", "sha256:abcdef", "0", "user@example.com", "*.example.com",
+  "abc",
+  "a",
+  "a.b/c",
+  "10s",
+  "1h",
+  "2024-01-01T00:00:00Z",
+  "https://example.com",
+  "example.com",
+  "10.0.0.1",
+  "1Gi",
+  "100m",
+  "/path",
+  "ABC",
+  "v1",
+  "a-b",
+  "17",
+  "1.2.3",
+  "a/b",
+  "sha256:abcdef",
+  "0",
+  "user@example.com",
+  "*.example.com",
 ]; // deno-fmt-ignore-line
 
 function sampleText(schema: JsonObject): string | undefined {

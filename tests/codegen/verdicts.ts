@@ -70,11 +70,16 @@ function literal(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value === "object" && value !== null) {
     const entries = Object.entries(value).map(([key, item]) =>
-      `${key === "__proto__" ? '["__proto__"]' : JSON.stringify(key)}: ${literal(item)}`
+      `${key === "__proto__" ? '["__proto__"]' : text(key)}: ${literal(item)}`
     );
     return `{ ${entries.join(", ")} }`;
   }
-  return JSON.stringify(value);
+  return text(value);
+}
+
+/** JSON text without the two line ends that JSON does not know. */
+function text(value: unknown): string {
+  return JSON.stringify(value).replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
 }
 
 /** Writes files below a folder. */

@@ -259,6 +259,11 @@ export interface Preconditions {
   uid?: string;
 }
 
+/** A value under `additionalProperties: true`: the API server keeps scalars and lists, and prunes what is in objects. */
+export type PrunedValue = string | number | boolean | null | {
+  [key: string]: never;
+} | PrunedValue[];
+
 /** ShardInfo describes the shard selector that was applied to produce a list response. Its presence on a list response indicates the list is a filtered subset. */
 export interface ShardInfo {
   /** selector is the shard selector string from the request, echoed back so clients can verify which shard they received and merge responses from multiple shards. */

@@ -1,0 +1,62 @@
+/**
+ * The types of the fixtures accept and refuse what the API server does, as far as a type can say.
+ * @module
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { generate } from "../../codegen/mod.ts";
+import { readFixtures } from "./fixtures.ts";
+import { askTypeScript5, literalsOf, writeAll } from "./verdicts.ts";
+
+/** Broken examples that no type can refuse: bounds, patterns, formats and rules. */
+const beyondTypes = [
+  "comments Comment broken[4]",
+  "comments Comment broken[5]",
+  "comments Comment broken[6]",
+  "comments Comment broken[7]",
+  "comments Comment broken[8]",
+  "comments Comment broken[9]",
+  "comments Comment broken[10]",
+  "comments Comment broken[11]",
+  "comments Comment broken[12]",
+  "comments Comment broken[13]",
+]; // deno-fmt-ignore-line
+
+test("the types of all fixtures are clean, and take and refuse each example as the API server does", async () => {
+  const fixtures = readFixtures();
+  const examples = fixtures.flatMap((fixture) => fixture.examples);
+  const documents = fixtures.flatMap(({ name, documents }) => documents.map((value) => ({ place: [name], value })));
+  const { files } = generate(documents);
+  const folder = await mkdtemp(join(tmpdir(), "codegen-fixtures-"));
+  try {
+    const literals = literalsOf(examples.map(({ crd, version, object }) => ({
+      module: `${crd.group}/${version}`,
+      type: typeNameOf(crd.kind),
+      object,
+    })));
+    await writeAll(folder, [["package.json", '{ "type": "module" }'], ...files]);
+    await writeAll(folder, [...literals.files].map(([path, { text }]) => [path, text]));
+    const { refused, elsewhere } = askTypeScript5(folder, [...files.keys()], literals);
+    assert.equal(elsewhere, [], "the generated types are clean");
+    const wrong = examples.flatMap(({ what, accepted }, index) =>
+      accepted === !refused.has(index) || beyondTypes.includes(what) ? [] : [`${what}: ${refused.get(index) ?? "not refused"}`]
+    );
+    assert.equal(wrong, []);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+/** Kinds that are keywords get a capital. */
+function typeNameOf(kind: string): string {
+  return kind === "string" || kind === "class"
+    ? kind[0]!.toUpperCase() + kind.slice(1)
+    : kind === "globalThis"
+    ? "GlobalThis"
+    : kind;
+}
+
+test.run();
