@@ -15,8 +15,12 @@ export interface MemberSeen
   extends Pick<Member, "name" | "ordinal" | "role" | "ready" | "terminating" | "streaming"> {
   /** Made from the newest template. */
   readonly upToDate: boolean;
-  /** A parameter waits for a restart. */
+  /** A parameter waits for a restart, which is ours to make. */
   readonly pendingRestart: boolean;
+  /** It waits for the primary to restart in place, which is not ours to make: a parameter of standbys is lowered. */
+  readonly waitsForPrimary?: boolean;
+  /** The parameters that wait, with the value that runs and the one that will. */
+  readonly pendingParameters?: Member["pendingParameters"];
   /** Why its containers cannot run, in the kubelet's or scheduler's words. */
   readonly trouble?: Trouble | undefined;
   readonly startedMs?: number;
@@ -209,7 +213,9 @@ function heal({ members, replicas = 0, primary, initialized }: Situation): Step 
   const who = unwell.length > 0
     ? unwell.map((member) => member.name).join(", ")
     : `${replicas - members.length} more`;
-  return wait("Degraded", `Waiting for ${who} to serve`);
+  const changes = pendingChanges(members);
+  const tried = changes ? `; the others keep their parameters until then: ${changes}` : "";
+  return wait("Degraded", `Waiting for ${who} to serve${tried}`);
 }
 
 /** Stale members restart one at a time: replicas, the synchronous last among them, then, after a switchover, the primary. */
@@ -217,7 +223,8 @@ function roll(seen: Situation): Step | undefined {
   const { members, primary, synchronous } = seen;
   const stale = members.filter((member) => !member.upToDate || member.pendingRestart);
   if (stale.length === 0 || !primary) return undefined;
-  const because = (member: MemberSeen) => member.upToDate ? "a parameter needs it" : "its template changed";
+  const because = (member: MemberSeen) =>
+    member.upToDate ? pendingChanges([member]) || "a parameter needs it" : "its template changed";
   const rank = (member: MemberSeen) => (synchronous.includes(member.name) ? 100 : 0) - member.ordinal;
   const [replica] = stale.filter((member) => member.name !== primary).toSorted((a, b) => rank(a) - rank(b));
   if (replica) {
@@ -243,6 +250,14 @@ function roll(seen: Situation): Step | undefined {
   );
 }
 
+/** What waits for a restart: "max_connections from 100 to 200". */
+function pendingChanges(members: readonly MemberSeen[]): string {
+  const changes = members.flatMap(({ pendingParameters = [] }) =>
+    pendingParameters.map(({ name, from, to }) => `${name} from ${from} to ${to}`)
+  );
+  return [...new Set(changes)].join(", ");
+}
+
 /** What a person asked for. */
 function handOver(seen: Situation): Step | undefined {
   const { switchoverTo: to, primary, members } = seen;
@@ -263,6 +278,9 @@ function done({ durable, members, primary, synchronous, wanted }: Situation): St
       "Degraded",
       "No standby is synchronous yet: the loss of the primary would not be failed over",
     );
+  }
+  if (members.some((member) => member.waitsForPrimary)) {
+    return wait("RollingOut", `Waiting for ${primary} to restart in place: ${pendingChanges(members)}`);
   }
   const message = members.length === 1
     ? `${primary} serves`

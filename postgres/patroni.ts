@@ -9,7 +9,7 @@ import type { ConfigMap } from "../types/core/v1.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
-import { application, dataFolder, folder, guard, start } from "./scripts.ts";
+import { application, dataFolder, folder, guard, reloaded, reloadedCommand, start } from "./scripts.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
 /** The roles that Patroni itself uses. */
@@ -49,6 +49,7 @@ export function patroniConfig(database: Database): { [key: string]: Json } {
       use_unix_socket_repl: false,
       remove_data_directory_on_rewind_failure: true,
       basebackup: [{ checkpoint: "fast" }],
+      callbacks: { on_reload: reloadedCommand, on_role_change: reloadedCommand },
       authentication: {
         superuser: { username: systemRoles.superuser },
         replication: { username: systemRoles.replication },
@@ -80,6 +81,7 @@ export function desiredPatroniConfigMap(
       "patroni.yml": `${JSON.stringify(patroniConfig(database), null, 2)}\n`,
       "guard.sh": guard,
       "start.py": start,
+      "reloaded.py": reloaded,
       "application.sql": application,
     },
   } satisfies ConfigMap;

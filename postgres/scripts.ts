@@ -6,6 +6,17 @@
  * @module
  */
 
+import { patroniPort } from "./names.ts";
+
+/** Parameters that a standby must have at least as high as its primary. */
+export const standbyParameters = [
+  "max_connections",
+  "max_worker_processes",
+  "max_wal_senders",
+  "max_prepared_transactions",
+  "max_locks_per_transaction",
+] as const;
+
 /** Folder of the mounted ConfigMap, of the mounted Secret, and the one in memory for what is derived from them. */
 export const folder = {
   config: "/etc/patroni",
@@ -55,6 +66,63 @@ config["restapi"]["authentication"]["password"] = password("patroni")
 with os.fdopen(os.open(MERGED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
     json.dump(config, file, ensure_ascii=False)
 os.execvp("patroni", ["patroni", MERGED])
+`;
+
+/** What Patroni calls after a reload and after a change of role, with the action, the role and the scope. */
+export const reloadedCommand = `python3 ${folder.config}/reloaded.py`;
+
+/**
+ * Restarts a primary in place when that is what its parameters wait for.
+ *
+ * A standby must have room for as many connections, workers, senders, prepared transactions and locks as its primary:
+ * one of these can only be lowered on the primary first, and it must stay the primary meanwhile, which the deletion of
+ * its pod would not do. Patroni's REST API restarts it; only this pod's own is asked. Killed when the next reload comes,
+ * which starts it anew.
+ * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
+ */
+export const reloaded =
+  `"""Restarts a primary in place when a parameter was lowered that a standby must have at least as high."""
+import base64
+import json
+import sys
+import time
+import urllib.request
+
+SENSITIVE = ${JSON.stringify(standbyParameters)}
+API = "http://localhost:${patroniPort}/"
+OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+
+def waiting():
+    with OPEN(API + "patroni", timeout=5) as answer:
+        return json.load(answer).get("pending_restart_reason") or {}
+
+
+def lowered(name, change):
+    try:
+        return name in SENSITIVE and int(change["new_value"]) < int(change["old_value"])
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def restart():
+    with open("${folder.credentials}/patroni-password", encoding="utf-8") as file:
+        token = base64.b64encode(("patroni:" + file.read()).encode()).decode()
+    body = json.dumps({"restart_pending": True, "role": "primary"}).encode()
+    headers = {"Authorization": "Basic " + token, "Content-Type": "application/json"}
+    with OPEN(urllib.request.Request(API + "restart", body, headers), timeout=600) as answer:
+        print("reloaded.py:", answer.read().decode(), flush=True)
+
+
+if sys.argv[2] == "primary":
+    for _ in range(4):
+        # Patroni looks a second after the reload which parameters wait for a restart.
+        time.sleep(2)
+        reasons = waiting()
+        # What else waits is tried on a replica first: a value that does not work must not stop the primary.
+        if reasons and all(lowered(name, change) for name, change in reasons.items()):
+            restart()
+            break
 `;
 
 /**

@@ -12,6 +12,7 @@ import { presentParameters } from "./dynamic_config.ts";
 import { annotation, fieldManager, label, namesOf } from "./names.ts";
 import { type Member, observe, type Observed } from "./observe.ts";
 import { settableParameters } from "./parameters.ts";
+import { standbyParameters } from "./scripts.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
 import { parseVersion } from "./versions.ts";
 
@@ -41,10 +42,12 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     initialized: patroni.config?.systemIdentifier !== undefined,
     members: patroni.members.map((member): MemberSeen => {
       const pod = sight.pods.find((pod) => pod.metadata?.name === member.name);
+      const waitsForPrimary = lowersForStandbys(member, patroni.members);
       return {
         ...member,
         upToDate: updated !== undefined && member.revision === updated,
-        pendingRestart: member.pendingRestart && (patroni.members.length === 1 || !lowersForStandbys(member)),
+        pendingRestart: member.pendingRestart && !waitsForPrimary,
+        waitsForPrimary,
         trouble: pod && lastingTrouble(pod, nowMs),
         startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
       };
@@ -70,21 +73,18 @@ function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefined {
 }
 
 /**
- * True when the restart would lower a parameter that a standby must have at least as high as its primary: a standby
- * keeps the old value until the primary has restarted in place, which the deletion of a pod cannot do.
- * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
+ * True when a restart by the operator would come too early: a parameter that a standby must have at least as high as
+ * its primary is lowered, and the primary has not restarted yet. That one restarts in place (scripts.ts, `reloaded`),
+ * then the standbys are restarted as usual; before, they would start with the old value again.
  */
-export function lowersForStandbys({ pendingParameters }: Member): boolean {
-  const sensitive = [
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-  ];
-  return pendingParameters.some(({ name, from, to }) =>
-    sensitive.includes(name) && Number(to) < Number(from)
-  );
+export function lowersForStandbys(member: Member, members: readonly Member[]): boolean {
+  const lowered = ({ pendingParameters }: Member): string[] =>
+    pendingParameters.filter(({ name, from, to }) =>
+      (standbyParameters as readonly string[]).includes(name) && Number(to) < Number(from)
+    ).map(({ name }) => name);
+  const primary = members.find(({ role }) => role === "primary");
+  const waits = primary ? lowered(primary) : undefined;
+  return lowered(member).some((name) => waits === undefined || waits.includes(name));
 }
 
 export function isPaused(config: string | undefined): boolean {

@@ -6,6 +6,7 @@
 import type { DatabaseStatus, DatabaseStatusConditions } from "../types/app.example.com/v1.ts";
 import { isServing, type MemberSeen, type Step } from "./decide.ts";
 import { annotation, memberSelector, namesOf, selectorText } from "./names.ts";
+import type { Member } from "./observe.ts";
 import type { Problem, Sight } from "./sight.ts";
 import { situationOf } from "./sight.ts";
 
@@ -90,7 +91,7 @@ export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "cond
 
 function memberStatus(
   member: MemberSeen,
-  report: { state: string | undefined; timeline: number | undefined },
+  report: Pick<Member, "state" | "timeline" | "pendingRestart" | "pendingParameters">,
   synchronous: readonly string[],
 ): NonNullable<DatabaseStatus["members"]>[number] {
   const word = member.terminating ? "stopping" : member.streaming ? "streaming" : report.state;
@@ -101,7 +102,7 @@ function memberStatus(
     timeline: report.timeline,
     ready: isServing(member),
     synchronous: member.role !== "primary" && synchronous.includes(member.name),
-    pendingRestart: member.pendingRestart,
+    pendingRestart: report.pendingRestart,
     upToDate: member.upToDate,
   };
 }
