@@ -14,11 +14,13 @@ export interface Program {
   readonly args: readonly string[];
 }
 
-/** Starts it. Passes the Pod Security level `restricted`. */
-export async function startProgram(
-  kubectl: Kubectl,
-  { pod, database, image, source, args }: Program,
-): Promise<void> {
+/** Starts it, in place of one of the same name. Passes the Pod Security level `restricted`. */
+export async function startProgram(kubectl: Kubectl, program: Program): Promise<void> {
+  const { pod, database, image, source, args } = program;
+  // One that a failed scenario left behind.
+  await kubectl.run(["delete", "pod", pod, "--ignore-not-found", "--grace-period=0", "--force"], {
+    timeoutMs: 60_000,
+  });
   await kubectl.apply({
     apiVersion: "v1",
     kind: "Pod",
