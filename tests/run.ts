@@ -60,7 +60,13 @@ async function main(args: string[]): Promise<boolean> {
     current = relative(root, file);
     globals.UVU_INDEX = index;
     globals.UVU_QUEUE.push([current]);
-    await import(pathToFileURL(file).href);
+    try {
+      await import(pathToFileURL(file).href);
+    } catch (error) {
+      console.error(`${current} cannot be loaded: ${error instanceof Error ? error.stack : error}`);
+      failed++;
+      continue;
+    }
     const [name, ...suites] = globals.UVU_QUEUE[index]!;
     if (suites.length === 0) {
       console.error(`${name} registers no test: is test.run() missing?`);
@@ -99,5 +105,5 @@ try {
   leaked.unref();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
+  process.exit(1);
 }
