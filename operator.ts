@@ -157,13 +157,16 @@ export interface Settings {
   readonly password: () => string;
 }
 
+/** Longest turn of a rolling Database while others wait: 15 min, for members with much to check at their start. */
+const rollingTurnMs = 900_000;
+
 /** Makes Databases what they say. One per manager. */
 export class DatabaseReconciler {
   readonly #manager: Pick<Manager, "client" | "liveClient">;
   readonly #settings: Settings;
   readonly #intents: Intents;
-  /** Keys of Databases whose members are being restarted one by one. */
-  readonly #rolling = new Set<string>();
+  /** Since when, in milliseconds, the members of which Databases are being restarted one by one; by key. */
+  readonly #rolling = new Map<string, number>();
 
   constructor(manager: Pick<Manager, "client" | "liveClient">, settings: Settings) {
     this.#manager = manager;
@@ -194,7 +197,7 @@ export class DatabaseReconciler {
       return;
     }
     const requested = await this.#answerRequest(sight, context);
-    const step = this.#queue(decide(situationOf(sight, now())), request);
+    const step = this.#queue(decide(situationOf(sight, now())), request, now());
     try {
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
       const problems = await this.#writeObjects(sight, step, client, events);
@@ -206,6 +209,10 @@ export class DatabaseReconciler {
       // A request was only written down in this pass: it is carried out in the next.
       return requested?.switchoverTo === undefined ? undefined : { requeueAfterMs: 100 };
     } catch (error) {
+      if (isConflict(error)) {
+        log.info("Changed by somebody else meanwhile: looking again", { conflict: error.message });
+        return { requeueAfterMs: 250 };
+      }
       // Status comes last, also after an error: what was seen is still true. The error itself is retried and logged.
       const failed = describeFailure(error);
       if (failed) await this.#report(sight, step, [failed], context, requested);
@@ -213,18 +220,19 @@ export class DatabaseReconciler {
     }
   }
 
-  /** The step, or to wait: an upgrade of the operator changes every template, and only a few Databases roll at a time. */
-  #queue(step: Step, { namespace, name }: Request): Step {
+  /**
+   * The step, or to wait: an upgrade of the operator changes every template, and only a few Databases roll at a time. One
+   * that is stuck gives its turn away after a while.
+   */
+  #queue(step: Step, { namespace, name }: Request, nowMs: number): Step {
     const key = `${namespace}/${name}`;
     if (step.kind === "done") this.#rolling.delete(key);
     if (step.reason !== "RollingOut" || step.kind === "wait" || this.#rolling.has(key)) return step;
-    if (this.#rolling.size >= this.#settings.rollingMax) {
-      return wait(
-        "RollingOut",
-        `${this.#rolling.size} other Databases are rolling: this one waits for its turn`,
-      );
+    const others = [...this.#rolling.values()].filter((sinceMs) => nowMs - sinceMs < rollingTurnMs).length;
+    if (others >= this.#settings.rollingMax) {
+      return wait("RollingOut", `${others} other Databases are rolling: this one waits for its turn`);
     }
-    this.#rolling.add(key);
+    this.#rolling.set(key, nowMs);
     return step;
   }
 

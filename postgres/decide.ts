@@ -41,6 +41,8 @@ export interface Situation {
   readonly members: readonly MemberSeen[];
   /** The member that holds the fresh leader lock and reports itself as primary. */
   readonly primary: string | undefined;
+  /** A leader lock that nobody can trust, because its time is too long ago. */
+  readonly staleLock: { readonly member: string; readonly ageMs: number } | undefined;
   /** The member that led last, also when none runs. */
   readonly lastPrimary: string | undefined;
   /** Commits wait for a standby. */
@@ -196,7 +198,7 @@ function leaving({ members, replicas = 0, deleting, wanted }: Situation): Step |
 }
 
 /** Nothing is restarted while a member is missing or not serving: that would make two. */
-function heal({ members, replicas = 0, primary, initialized }: Situation): Step | undefined {
+function heal({ members, replicas = 0, primary, initialized, staleLock }: Situation): Step | undefined {
   if (replicas === 0) return undefined;
   const unwell = members.filter((member) => !isServing(member));
   if (unwell.length === 0 && members.length >= replicas && primary) return undefined;
@@ -205,10 +207,10 @@ function heal({ members, replicas = 0, primary, initialized }: Situation): Step 
     return wait(troubled.trouble.reason, `${troubled.name} cannot run: ${troubled.trouble.message}`);
   }
   if (!primary) {
-    return wait(
-      "Degraded",
-      initialized ? "No member is the primary" : "The first member is being initialized",
-    );
+    if (!initialized) return wait("Degraded", "The first member is being initialized");
+    const lock = staleLock &&
+      `: the lock of ${staleLock.member} is ${Math.round(staleLock.ageMs / 1000)} s old`;
+    return wait("Degraded", `No member is the primary${lock ?? ""}`);
   }
   const who = unwell.length > 0
     ? unwell.map((member) => member.name).join(", ")

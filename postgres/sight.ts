@@ -6,12 +6,12 @@
 import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import type { StoredStatefulSet } from "../types/apps/v1.ts";
 import type { StoredConfigMap, StoredPersistentVolumeClaim, StoredPod } from "../types/core/v1.ts";
-import { durabilityOf, sizeOf } from "./database.ts";
+import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
 import { presentParameters } from "./dynamic_config.ts";
 import { annotation, fieldManager, label, namesOf } from "./names.ts";
 import { type Member, observe, type Observed } from "./observe.ts";
-import { settableParameters } from "./parameters.ts";
+import { type RefusedParameter, settableParameters } from "./parameters.ts";
 import { standbyParameters } from "./scripts.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
 import { parseVersion } from "./versions.ts";
@@ -34,6 +34,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
   const deleting = database.metadata.deletionTimestamp !== undefined;
   const failover = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
   const updated = statefulSet?.status?.updateRevision;
+  const { runs } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
   return {
     wanted: deleting ? 0 : sizeOf(database),
     deleting,
@@ -42,7 +43,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     initialized: patroni.config?.systemIdentifier !== undefined,
     members: patroni.members.map((member): MemberSeen => {
       const pod = sight.pods.find((pod) => pod.metadata?.name === member.name);
-      const waitsForPrimary = lowersForStandbys(member, patroni.members);
+      const waitsForPrimary = lowersForStandbys(member, patroni.members, runs);
       return {
         ...member,
         upToDate: updated !== undefined && member.revision === updated,
@@ -53,8 +54,9 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
       };
     }),
     primary: patroni.primary,
+    staleLock: patroni.leader && !patroni.leader.fresh ? patroni.leader : undefined,
     lastPrimary: patroni.sync?.leader,
-    durable: durabilityOf(database) !== "Async",
+    durable: database.spec.durability !== "Async",
     synchronous: patroni.sync?.standbys ?? [],
     switchoverPending: failover.leader !== undefined || failover.member !== undefined,
     patroniPaused: isPaused(patroni.config?.text),
@@ -73,18 +75,52 @@ function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefined {
 }
 
 /**
- * True when a restart by the operator would come too early: a parameter that a standby must have at least as high as
- * its primary is lowered, and the primary has not restarted yet. That one restarts in place (scripts.ts, `reloaded`),
- * then the standbys are restarted as usual; before, they would start with the old value again.
+ * True when a restart by the operator would do nothing: a parameter that a standby must have at least as high as its
+ * primary is lowered, and the primary has not restarted yet. That one restarts in place (scripts.ts, `report`), then the
+ * standbys are restarted as usual; before, they would start with the old value again.
+ *
+ * @param runs values that the primary runs with, as far as it has told
  */
-export function lowersForStandbys(member: Member, members: readonly Member[]): boolean {
-  const lowered = ({ pendingParameters }: Member): string[] =>
-    pendingParameters.filter(({ name, from, to }) =>
-      (standbyParameters as readonly string[]).includes(name) && Number(to) < Number(from)
-    ).map(({ name }) => name);
+export function lowersForStandbys(
+  member: Member,
+  members: readonly Member[],
+  runs: Readonly<Record<string, unknown>> = {},
+): boolean {
   const primary = members.find(({ role }) => role === "primary");
-  const waits = primary ? lowered(primary) : undefined;
-  return lowered(member).some((name) => waits === undefined || waits.includes(name));
+  const waits = (name: string, to: string) =>
+    primary === undefined || lowered(primary).some((change) => change.name === name) ||
+    (Object.hasOwn(runs, name) && Number(runs[name]) > Number(to));
+  const changes = lowered(member);
+  if (member === primary) return changes.length > 0;
+  // Others that wait too are tried on the standbys first.
+  return changes.length > 0 && changes.length === member.pendingParameters.length &&
+    changes.some(({ name, to }) => waits(name, to));
+}
+
+function lowered({ pendingParameters }: Member): Member["pendingParameters"] {
+  const sensitive: readonly string[] = standbyParameters;
+  return pendingParameters.filter(({ name, from, to }) =>
+    sensitive.includes(name) && Number(to) < Number(from)
+  );
+}
+
+/** What a server made of its parameters, as its pod says; nothing where it does not or cannot be read. */
+export function serverReport(
+  pod: StoredPod | undefined,
+): { runs: Readonly<Record<string, unknown>>; refused: RefusedParameter[] } {
+  const record = (value: unknown) =>
+    typeof value === "object" && value !== null ? value as Readonly<Record<string, unknown>> : {};
+  try {
+    const { runs, refused } = record(JSON.parse(pod?.metadata?.annotations?.[annotation.server] ?? "{}"));
+    const entries = Object.entries(record(refused)).flatMap(([name, value]) =>
+      typeof value === "string"
+        ? [{ name, value, reason: `${JSON.stringify(value)} was refused by PostgreSQL` }]
+        : []
+    );
+    return { runs: record(runs), refused: entries };
+  } catch {
+    return { runs: {}, refused: [] }; // not JSON: the pod's next report replaces it
+  }
 }
 
 export function isPaused(config: string | undefined): boolean {
@@ -122,7 +158,7 @@ export interface Problem {
  * servers have, and with the major version that its data has.
  */
 export function effectiveDatabase(
-  { database, statefulSet, patroni }: Sight,
+  { database, statefulSet, patroni, pods }: Sight,
 ): { effective: StoredDatabase; problems: Problem[] } {
   const problems: Problem[] = [];
   let spec = database.spec;
@@ -134,7 +170,11 @@ export function effectiveDatabase(
     problems.push({ reason: "UpgradeUnsupported", message, stops: false });
     spec = { ...spec, version: runs, image: template?.spec?.containers[0]?.image };
   }
-  const settable = settableParameters({ ...database, spec }, presentParameters(patroni.config?.text));
+  const settable = settableParameters(
+    { ...database, spec },
+    presentParameters(patroni.config?.text),
+    pods.flatMap((pod) => serverReport(pod).refused),
+  );
   if (settable.problems.length > 0) {
     const message = settable.problems.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join(
       "; ",
@@ -168,6 +208,7 @@ export function podFacts(pod: StoredPod): unknown {
   return [
     pod.metadata?.deletionTimestamp,
     pod.metadata?.labels,
+    pod.metadata?.annotations?.[annotation.server],
     pod.status?.startTime,
     podTrouble(pod),
     member && { ...member, position: undefined, lagBytes: undefined },

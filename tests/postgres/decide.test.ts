@@ -13,6 +13,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     initialized: true,
     members: [member(0, { role: "primary", streaming: false }), member(1), member(2)],
     primary: "db-0",
+    staleLock: undefined,
     lastPrimary: "db-0",
     durable: true,
     synchronous: ["db-1", "db-2"],

@@ -117,6 +117,7 @@ export class Model {
       initialized: this.initialized,
       members,
       primary: this.primary === undefined ? undefined : `db-${this.primary}`,
+      staleLock: undefined,
       lastPrimary: this.lastPrimary === undefined ? undefined : `db-${this.lastPrimary}`,
       durable: this.durable,
       synchronous: members.filter((member) => member.streaming).map((member) => member.name),
