@@ -31,6 +31,8 @@ export const label = {
 export const annotation = {
   /** On a Database: `<pod>@<id>` or `any@<id>` asks once for a switchover to that member. */
   switchover: `${group}/switchover`,
+  /** On a member's pod, by itself: what its server made of its parameters (scripts.ts, `report`). */
+  server: `${group}/server`,
   /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
   restart: `${group}/restart`,
   /** On a Database: "true" stops everything but the status. */

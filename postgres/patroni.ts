@@ -9,7 +9,7 @@ import type { ConfigMap } from "../types/core/v1.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
-import { application, dataFolder, folder, guard, reloaded, reloadedCommand, start } from "./scripts.ts";
+import { application, dataFolder, folder, guard, report, reportCommand, start } from "./scripts.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
 /** The roles that Patroni itself uses. */
@@ -49,7 +49,9 @@ export function patroniConfig(database: Database): { [key: string]: Json } {
       use_unix_socket_repl: false,
       remove_data_directory_on_rewind_failure: true,
       basebackup: [{ checkpoint: "fast" }],
-      callbacks: { on_reload: reloadedCommand, on_role_change: reloadedCommand },
+      callbacks: Object.fromEntries(
+        ["on_start", "on_restart", "on_reload", "on_role_change"].map((action) => [action, reportCommand]),
+      ),
       authentication: {
         superuser: { username: systemRoles.superuser },
         replication: { username: systemRoles.replication },
@@ -81,7 +83,7 @@ export function desiredPatroniConfigMap(
       "patroni.yml": `${JSON.stringify(patroniConfig(database), null, 2)}\n`,
       "guard.sh": guard,
       "start.py": start,
-      "reloaded.py": reloaded,
+      "report.py": report,
       "application.sql": application,
     },
   } satisfies ConfigMap;

@@ -24,7 +24,7 @@ import {
   postgresPort,
 } from "./names.ts";
 import { probeTiming } from "./patroni.ts";
-import { folder, volumeFolder } from "./scripts.ts";
+import { folder, tokenFolder, volumeFolder } from "./scripts.ts";
 import { binaryFolder, imageOf, majorOf } from "./versions.ts";
 
 /** User and group `postgres` of Debian's packages; an image of one's own must have the same. */
@@ -38,8 +38,6 @@ const hungGracePeriodSeconds = 15;
 
 /** Asked for a member of a Database that says nothing about resources: runs on anything, and is not best effort. */
 const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
-
-const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 const containerSecurity: SecurityContext = {
   allowPrivilegeEscalation: false,

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { patroniPort } from "./names.ts";
+import { annotation, label, patroniPort } from "./names.ts";
 
 /** Parameters that a standby must have at least as high as its primary. */
 export const standbyParameters = [
@@ -27,6 +27,9 @@ export const folder = {
 /** Folder of the data volume; the data itself is one level below, where PostgreSQL may own it. */
 export const volumeFolder = "/pgdata";
 export const dataFolder = `${volumeFolder}/data`;
+
+/** Where Kubernetes mounts a ServiceAccount's token. */
+export const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /** `guard.sh MAJOR`: fails when the data on the volume belongs to another major version than the programs. */
 export const guard =
@@ -68,61 +71,138 @@ with os.fdopen(os.open(MERGED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w
 os.execvp("patroni", ["patroni", MERGED])
 `;
 
-/** What Patroni calls after a reload and after a change of role, with the action, the role and the scope. */
-export const reloadedCommand = `python3 ${folder.config}/reloaded.py`;
+/** What Patroni calls when a server started, reloaded or changed its role, with the action, the role and the scope. */
+export const reportCommand = `python3 ${folder.config}/report.py`;
 
 /**
- * Restarts a primary in place when that is what its parameters wait for.
+ * Tells what the server made of its parameters, and restarts a primary in place when a lowered one waits for that.
  *
- * A standby must have room for as many connections, workers, senders, prepared transactions and locks as its primary:
- * one of these can only be lowered on the primary first, and it must stay the primary meanwhile, which the deletion of
- * its pod would not do. Patroni's REST API restarts it; only this pod's own is asked. Killed when the next reload comes,
- * which starts it anew.
+ * On the own pod, in annotation app.example.com/server: the running values of those parameters that a standby must
+ * have at least as high as its primary, and the values in postgresql.conf that the server refused.
+ *
+ * Such a parameter can only be lowered on the primary first, and it must stay the primary meanwhile, which the deletion
+ * of its pod would not do: Patroni's REST API restarts it; only this pod's own is asked. When another parameter waits
+ * too, the standbys have to run with it first: a value that does not work must not stop the primary.
+ * Patroni ends an earlier run when the next reload comes, so every run looks anew.
+ *
  * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
  */
-export const reloaded =
-  `"""Restarts a primary in place when a parameter was lowered that a standby must have at least as high."""
+export const report =
+  `"""Tells on this pod what its server made of its parameters; restarts a primary whose parameters were lowered."""
 import base64
 import json
+import os
+import ssl
+import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 
-SENSITIVE = ${JSON.stringify(standbyParameters)}
-API = "http://localhost:${patroniPort}/"
-OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+STANDBY = ${JSON.stringify(standbyParameters)}
+NOTED = "${folder.run}/server.json"
+TOKEN = "${tokenFolder}/"
+QUERY = """SELECT json_build_object(
+  'runs', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name = ANY ('{%s}')),
+  'refused', (SELECT coalesce(json_object_agg(lower(name), setting), '{}') FROM pg_file_settings AS file
+    WHERE error IS NOT NULL AND name <> 'primary_conninfo' AND NOT EXISTS (
+      SELECT FROM pg_settings WHERE lower(pg_settings.name) = lower(file.name) AND pending_restart)))
+""" % ",".join(STANDBY)
+
+action, role, scope = sys.argv[1:]
+with open("${folder.config}/patroni.yml", encoding="utf-8") as file:
+    config = json.load(file)
+
+
+def call(url, body=None, headers=None, method=None, timeout=10):
+    context = ssl.create_default_context(cafile=TOKEN + "ca.crt") if url.startswith("https") else None
+    handlers = [urllib.request.ProxyHandler({})]
+    if context:
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, headers or {}, method=method)
+    with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as answer:
+        return answer.read().decode()
+
+
+def kubernetes(path, body=None, method=None):
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    with open(TOKEN + "token", encoding="utf-8") as file:
+        token = file.read()
+    headers = {"Authorization": "Bearer " + token, "Content-Type": "application/merge-patch+json"}
+    host = "[" + host + "]" if ":" in host else host
+    pods = "https://%s:%s/api/v1/namespaces/%s/pods" % (host, port, config["kubernetes"]["namespace"])
+    return json.loads(call(pods + path, body, headers, method))
+
+
+def note():
+    """Writes what changed on the pod. A refused value stays noted: the operator takes it out of the file."""
+    psql = [config["postgresql"]["bin_dir"] + "/psql", "-XAtqc", QUERY, "postgres"]
+    found = json.loads(subprocess.run(psql, check=True, capture_output=True, timeout=20).stdout)
+    try:
+        with open(NOTED, encoding="utf-8") as file:
+            before = json.load(file)
+    except FileNotFoundError:
+        before = {"refused": {}}
+    found["refused"] = {**before["refused"], **found["refused"]}
+    if found == before:
+        return
+    annotations = {"${annotation.server}": json.dumps(found)}
+    kubernetes("/" + os.environ["HOSTNAME"], {"metadata": {"annotations": annotations}}, "PATCH")
+    with open(NOTED, "w", encoding="utf-8") as file:
+        json.dump(found, file)
 
 
 def waiting():
-    with OPEN(API + "patroni", timeout=5) as answer:
-        return json.load(answer).get("pending_restart_reason") or {}
+    """The parameters that wait for a restart, by whether they are lowered ones that standbys must follow."""
+    reasons = json.loads(call("http://localhost:${patroniPort}/patroni")).get("pending_restart_reason") or {}
+    return {name: lowered(name, change) for name, change in reasons.items()}
 
 
 def lowered(name, change):
     try:
-        return name in SENSITIVE and int(change["new_value"]) < int(change["old_value"])
+        return name in STANDBY and int(change["new_value"]) < int(change["old_value"])
     except (KeyError, TypeError, ValueError):
         return False
 
 
+def standbys_run():
+    """True when every other member runs, and what waits on it is only what waits for this one."""
+    labels = {"${label.database}": scope, **config["kubernetes"]["labels"]}
+    selector = ",".join(name + "=" + value for name, value in labels.items())
+    for pod in kubernetes("?" + urllib.parse.urlencode({"labelSelector": selector}))["items"]:
+        status = json.loads(pod["metadata"].get("annotations", {}).get("status", "{}"))
+        if pod["metadata"]["name"] != os.environ["HOSTNAME"]:
+            reasons = status.get("pending_restart_reason") or {}
+            if status.get("replication_state") != "streaming" or "deletionTimestamp" in pod["metadata"]:
+                return False
+            if not all(lowered(name, change) for name, change in reasons.items()):
+                return False
+    return True
+
+
 def restart():
     with open("${folder.credentials}/patroni-password", encoding="utf-8") as file:
-        token = base64.b64encode(("patroni:" + file.read()).encode()).decode()
-    body = json.dumps({"restart_pending": True, "role": "primary"}).encode()
-    headers = {"Authorization": "Basic " + token, "Content-Type": "application/json"}
-    with OPEN(urllib.request.Request(API + "restart", body, headers), timeout=600) as answer:
-        print("reloaded.py:", answer.read().decode(), flush=True)
+        account = base64.b64encode(("patroni:" + file.read()).encode()).decode()
+    headers = {"Authorization": "Basic " + account, "Content-Type": "application/json"}
+    body = {"restart_pending": True, "role": "primary"}
+    print("report.py:", call("http://localhost:${patroniPort}/restart", body, headers, timeout=600), flush=True)
 
 
-if sys.argv[2] == "primary":
-    for _ in range(4):
-        # Patroni looks a second after the reload which parameters wait for a restart.
-        time.sleep(2)
-        reasons = waiting()
-        # What else waits is tried on a replica first: a value that does not work must not stop the primary.
-        if reasons and all(lowered(name, change) for name, change in reasons.items()):
-            restart()
-            break
+# Patroni looks a second after the reload which parameters wait for a restart.
+time.sleep(2)
+note()
+looks = 0
+while role == "primary":
+    waits = waiting()
+    # Each member notes within seconds on its pod what waits on it.
+    if waits and (all(waits.values()) or any(waits.values()) and looks > 8 and standbys_run()):
+        restart()
+        break
+    if looks > 3 and not any(waits.values()):
+        break
+    looks += 1
+    time.sleep(2)
 `;
 
 /**
