@@ -125,6 +125,8 @@ function postgresContainer(database: Database, image: string) {
       { name: "POD_IP", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "status.podIP" } } },
       { name: "PATRONI_POSTGRESQL_CONNECT_ADDRESS", value: `$(POD_IP):${postgresPort}` },
       { name: "PATRONI_RESTAPI_CONNECT_ADDRESS", value: `$(POD_IP):${patroniPort}` },
+      // For people: `kubectl exec <pod> -- patronictl list`.
+      { name: "PATRONICTL_CONFIG_FILE", value: `${folder.run}/patroni.yml` },
     ],
     ports: [
       { name: "postgres", containerPort: postgresPort, protocol: "TCP" },

@@ -231,17 +231,23 @@ async function parameters(run: Run): Promise<void> {
     );
     run.figure(`max_connections ${connections}: longest time without a row`, outcome.gapMs, "ms", 8_000);
   }
-  // A standby may not have less than its primary, so this waits for a restart of the primary in place: nobody is disturbed.
-  const pods = async () => (await members(kubectl, name)).map((pod) => pod.metadata.uid).join();
-  const undisturbed = await pods();
+  // A standby may not have less than its primary: a person restarts the primary in place, as the status says.
+  const uids = async () => (await members(kubectl, name)).map((pod) => pod.metadata.uid).join();
+  const undisturbed = await uids();
   await patch(run, { parameters: { max_connections: String(running) } });
-  await until(60_000, "Patroni to see that a restart is pending", async () => {
-    return (await members(kubectl, name)).every((pod) =>
-      pod.metadata.annotations?.["status"]?.includes('"pending_restart":true')
-    );
+  await until(60_000, "the status to ask for a restart in place", async () => {
+    const condition = conditionOf(await kubectl.get("databases", name), "Ready");
+    return condition?.["status"] === "False" &&
+      /restart in place: max_connections/.test(String(condition["message"]));
   }, 500);
-  await ready(kubectl, name, bar.ready);
-  check(await pods() === undisturbed, "a lower max_connections restarted members");
+  check(await uids() === undisturbed, "a lower max_connections restarted members");
+  const primary = (await leader(kubectl, name))!;
+  await kubectl.exec(primary, ["patronictl", "restart", name, primary, "--force"], { timeoutMs: 60_000 });
+  await ready(kubectl, name, 180_000);
+  check(
+    await sql(kubectl, primary, "SHOW max_connections") === String(running),
+    "max_connections was not lowered",
+  );
 }
 
 async function storage(run: Run): Promise<void> {
