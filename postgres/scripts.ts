@@ -115,9 +115,11 @@ with open("${folder.config}/patroni.yml", encoding="utf-8") as file:
 
 
 def call(url, body=None, headers=None, method=None, timeout=10):
-    context = ssl.create_default_context(cafile=TOKEN + "ca.crt") if url.startswith("https") else None
     handlers = [urllib.request.ProxyHandler({})]
-    if context:
+    if url.startswith("https"):
+        context = ssl.create_default_context(cafile=TOKEN + "ca.crt")
+        # A cluster's own authority may lack extensions that RFC 5280 asks for; Patroni's client takes it too.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         handlers.append(urllib.request.HTTPSHandler(context=context))
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers or {}, method=method)
