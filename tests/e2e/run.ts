@@ -24,9 +24,10 @@ import { Kubectl } from "./kubectl.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
+import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
 
-const scenarios: readonly Scenario[] = [...life, ...change, ...safety];
+const scenarios: readonly Scenario[] = [...life, ...change, ...parameters, ...safety];
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;
