@@ -373,7 +373,7 @@ export class DatabaseReconciler {
     const drops = database.spec.pvcRetention?.whenScaled === "Delete" && size > 0 && step.kind === "done";
     for (const claim of claims) {
       if (claim.metadata?.deletionTimestamp) continue;
-      const { name: claimName = "", namespace, resourceVersion } = claim.metadata ?? {};
+      const { name: claimName, namespace, resourceVersion } = claim.metadata;
       if (drops && ordinalOf(database.metadata.name, claimName)! >= size) {
         await this.#delete(persistentVolumeClaims, claim, client);
         continue;
