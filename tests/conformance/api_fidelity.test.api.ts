@@ -6,7 +6,7 @@ import process from "node:process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { EmbeddedApi } from "../../embedded/mod.ts";
-import { cases, widgetDefinition } from "../embedded/fidelity_cases.ts";
+import { cases, prepare } from "../embedded/fidelity_cases.ts";
 import { comparable, fetchTarget, kubeconfigTarget, session, type Step } from "../embedded/fidelity.ts";
 
 const id = Math.random().toString(36).slice(2, 8);
@@ -23,13 +23,7 @@ const targets = [session(server.target), session(fetchTarget(api))] as const;
 const onBoth = (step: Step) => Promise.all([targets[0](step), targets[1](step)]);
 
 test.before(async () => {
-  await onBoth({ method: "POST", path: "/api/v1/namespaces", body: { metadata: { name: ns } } });
-  await onBoth({ method: "POST", path: definitions, body: widgetDefinition(group) });
-  // Served a moment after it is established, and writable a moment after that.
-  const widgets = `/apis/${group}/v1/namespaces/${ns}/widgets`;
-  await onBoth({ method: "GET", path: widgets, until: { status: 200 } });
-  const probe = { apiVersion: `${group}/v1`, kind: "Widget", metadata: { name: "probe" }, spec: { size: 1 } };
-  await onBoth({ method: "POST", path: `${widgets}?dryRun=All`, body: probe, until: { status: 201 } });
+  for (const step of prepare(ns, group)) await onBoth(step);
 });
 
 test.after(async () => {
