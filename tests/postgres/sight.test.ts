@@ -1,0 +1,170 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { annotation } from "../../postgres/names.ts";
+import { observe } from "../../postgres/observe.ts";
+import {
+  effectiveDatabase,
+  lowersForStandbys,
+  podFacts,
+  serverReport,
+  type Sight,
+  situationOf,
+} from "../../postgres/sight.ts";
+import type { StoredDatabase } from "../../types/app.example.com/v1.ts";
+import type { StoredConfigMap, StoredPod } from "../../types/core/v1.ts";
+
+const nowMs = Date.parse("2026-11-23T12:00:00Z");
+type Changes = Record<string, [from: string, to: string]>;
+
+function pod(ordinal: number, changes: Changes = {}, server?: unknown): StoredPod {
+  const primary = ordinal === 0;
+  const pending = Object.entries(changes).map((
+    [name, [from, to]],
+  ) => [name, { old_value: from, new_value: to }]);
+  const status = {
+    state: "running",
+    role: primary ? "primary" : "replica",
+    timeline: 1,
+    ...(primary ? {} : { replication_state: "streaming" }),
+    ...(pending.length > 0
+      ? { pending_restart: true, pending_restart_reason: Object.fromEntries(pending) as object }
+      : {}),
+  };
+  return {
+    metadata: {
+      name: `orders-${ordinal}`,
+      annotations: {
+        status: JSON.stringify(status),
+        ...(server === undefined
+          ? {}
+          : { [annotation.server]: typeof server === "string" ? server : JSON.stringify(server) }),
+      },
+    },
+    status: { conditions: [{ type: "Ready", status: "True" }] },
+  } as unknown as StoredPod;
+}
+
+const lock = {
+  metadata: { annotations: { leader: "orders-0", renewTime: new Date(nowMs).toISOString(), ttl: "20" } },
+};
+
+function sight(
+  pods: StoredPod[],
+  options: { parameters?: Record<string, string>; version?: string; present?: Record<string, unknown> } = {},
+): Sight {
+  const { parameters = {}, version = "17", present } = options;
+  const config = {
+    metadata: { annotations: { config: JSON.stringify({ postgresql: { parameters: present } }) } },
+  };
+  return {
+    database: {
+      metadata: { name: "orders", namespace: "shop" },
+      spec: { size: pods.length, version, parameters },
+    } as unknown as StoredDatabase,
+    statefulSet: undefined,
+    pods,
+    claims: [],
+    configMaps: new Map<string, StoredConfigMap>(),
+    patroni: observe("orders", { pods, leader: lock, config }, nowMs),
+  };
+}
+
+const down: Changes = { max_connections: ["200", "100"] };
+const up: Changes = { max_connections: ["100", "200"] };
+const buffers: Changes = { shared_buffers: ["128MB", "256MB"] };
+
+for (
+  const [what, pods, ours, waiting] of [
+    ["raised: all restart, ours to make", [pod(0, up), pod(1, up), pod(2, up)], [0, 1, 2], []],
+    ["lowered: none before the primary", [pod(0, down), pod(1, down), pod(2, down)], [], [0, 1, 2]],
+    ["lowered, and the primary runs with it: the standbys restart", [pod(0), pod(1, down), pod(2, down)], [
+      1,
+      2,
+    ], []],
+    [
+      "lowered, and the primary has not told yet that it waits: nobody",
+      [pod(0, {}, { runs: { max_connections: "200" } }), pod(1, down)],
+      [],
+      [1],
+    ],
+    [
+      "lowered, and the primary told what it runs with: the standbys restart",
+      [pod(0, {}, { runs: { max_connections: "100" } }), pod(1, down)],
+      [1],
+      [],
+    ],
+    [
+      "lowered with another one: the standbys try the other one, the primary restarts in place",
+      [pod(0, { ...down, ...buffers }), pod(1, { ...down, ...buffers })],
+      [1],
+      [0],
+    ],
+    [
+      "lowered with another one that the standbys have: the primary is next",
+      [pod(0, { ...down, ...buffers }), pod(1, down)],
+      [],
+      [0, 1],
+    ],
+    ["one lowered, another raised", [pod(0, { ...down, max_wal_senders: ["42", "50"] }), pod(1, buffers)], [
+      1,
+    ], [0]],
+    ["lowered in a Database of one member: in place", [pod(0, down)], [], [0]],
+    ["without a primary nobody knows", [pod(1, down), pod(2, down)], [], [1, 2]],
+  ] as [string, StoredPod[], number[], number[]][]
+) {
+  test(`a parameter of standbys is ${what}`, () => {
+    const { members } = situationOf(sight(pods), nowMs);
+    assert.equal(members.filter((member) => member.pendingRestart).map(({ ordinal }) => ordinal), ours);
+    assert.equal(members.filter((member) => member.waitsForPrimary).map(({ ordinal }) => ordinal), waiting);
+  });
+}
+
+test("another parameter that is lowered restarts standbys first", () => {
+  const { members } = observe("orders", {
+    pods: [pod(0), pod(1, { shared_buffers: ["256MB", "128MB"] })],
+    leader: lock,
+  }, nowMs);
+  assert.not.ok(lowersForStandbys(members[1]!, members));
+});
+
+for (
+  const text of [
+    "",
+    "no",
+    "null",
+    "[]",
+    "1",
+    '{"runs":null,"refused":1}',
+    '{"refused":["x"]}',
+    '{"refused":{"a":1}}',
+  ]
+) {
+  test(`a report that reads ${JSON.stringify(text)} says nothing`, () => {
+    const { refused } = serverReport(pod(1, {}, text));
+    assert.equal(refused.filter(({ name }) => name !== "0"), []);
+  });
+}
+
+test("a value that any server refused is not set, and named", () => {
+  const seen = sight([pod(0), pod(1, {}, { refused: { timezone: "Mars" } })], {
+    parameters: { timezone: "Mars", work_mem: "8MB" },
+    present: { timezone: "UTC" },
+  });
+  const { effective, problems } = effectiveDatabase(seen);
+  assert.equal(effective.spec.parameters, { timezone: "UTC", work_mem: "8MB" });
+  const message = 'spec.parameters.timezone: "Mars" was refused by PostgreSQL; "UTC" stays';
+  assert.equal(problems, [{ reason: "InvalidParameter", message, stops: false }]);
+});
+
+test("the configuration's unreadable text keeps nothing, and is no reason to fail", () => {
+  const seen = sight([pod(0)], { parameters: { max_connections: "0" } });
+  const unreadable = { ...seen, patroni: { ...seen.patroni, config: { systemIdentifier: "1", text: "{" } } };
+  assert.equal(effectiveDatabase(unreadable).effective.spec.parameters, {});
+});
+
+test("what a server made of its parameters wakes the Database", () => {
+  const facts = (server: unknown) => JSON.stringify(podFacts(pod(1, {}, server)));
+  assert.is.not(facts({ refused: {} }), facts({ refused: { timezone: "Mars" } }));
+});
+
+test.run();
