@@ -38,6 +38,20 @@ def now_ms():
     return time.time_ns() // 1_000_000
 
 
+def write(cursor, member):
+    sent = now_ms()
+    cursor.execute("CREATE TABLE IF NOT EXISTS probed (member text, at timestamptz DEFAULT now())")
+    cursor.connection.notices.clear()
+    cursor.execute(
+        "INSERT INTO probed (member) VALUES (%s) "
+        "RETURNING ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int",
+        (member,),
+    )
+    timeline = cursor.fetchone()[0]
+    if not cursor.connection.notices:
+        print("P", member, timeline, sent, now_ms(), flush=True)
+
+
 def probe(member, host):
     connection = None
     while True:
@@ -49,17 +63,11 @@ def probe(member, host):
                     connect_timeout=2, application_name="probe", options="-c client_min_messages=warning",
                 )
                 connection.autocommit = True
-            sent = now_ms()
             with connection.cursor() as cursor:
-                cursor.execute("CREATE TABLE IF NOT EXISTS probed (member text, at timestamptz DEFAULT now())")
-                cursor.execute(
-                    "INSERT INTO probed (member) VALUES (%s) "
-                    "RETURNING ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int",
-                    (member,),
-                )
-                timeline = cursor.fetchone()[0]
-            if not connection.notices:
-                print("P", member, timeline, sent, now_ms(), flush=True)
+                cursor.execute("SELECT pg_catalog.pg_is_in_recovery()")
+                if not cursor.fetchone()[0]:
+                    write(cursor, member)
+            connection.notices.clear()
         except psycopg2.Error:
             if connection is not None:
                 connection.close()

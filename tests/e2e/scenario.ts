@@ -14,8 +14,8 @@ export interface Run {
   readonly image: string;
   /** How often a fault is repeated. */
   readonly times: number;
-  /** Records a measured figure; over the limit is a failure. */
-  figure(what: string, value: number, unit: string, limit?: number): void;
+  /** Records a measured figure and whether it met its goal; the promises themselves are deadlines, see {@link bar}. */
+  figure(what: string, value: number, unit: string, goal?: number): void;
 }
 
 /** A scenario: `short` ones make up the gate; `optional` ones run only by name, as they need more than KUBECONFIG. */
