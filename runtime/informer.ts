@@ -18,7 +18,7 @@ import type { Logger } from "./logger.ts";
 import type { RuntimeMetrics } from "./metrics.ts";
 import type { InformerOptions } from "./options.ts";
 import { nameOf } from "./paths.ts";
-import type { Clock, Random } from "./ports.ts";
+import { type Clock, linkedController, type Random } from "./ports.ts";
 import type { Effect } from "./reflector.ts";
 import { compareResourceVersions, isComparable } from "./resource_version.ts";
 import { matchesLabels } from "./selectors.ts";
@@ -227,9 +227,17 @@ export class Informer<Read = KubernetesObject> {
    * @throws the signal's reason when aborted
    */
   async observed(write: OwnWrite, timeoutMs: number, signal: AbortSignal): Promise<"observed" | "relisted"> {
-    if (await this.#until(() => this.shows(write), signal, timeoutMs)) return "observed";
-    await this.#relist("an own write did not show", signal);
-    return "relisted";
+    const isShown = () => this.shows(write);
+    if (await this.#until(isShown, signal, timeoutMs)) return "observed";
+    const { controller, unlink } = linkedController(signal);
+    try {
+      const relists = this.#sources.map(({ listWatch }) => listWatch.relist("an own write did not show"));
+      await Promise.race([Promise.all(relists), this.#until(isShown, controller.signal)]);
+      return "relisted";
+    } finally {
+      controller.abort(new Error("The wait is over"));
+      unlink();
+    }
   }
 
   /** Milliseconds since the API server was last heard; undefined before the first answer. */
@@ -395,20 +403,6 @@ export class Informer<Read = KubernetesObject> {
         resolve(false);
       });
     });
-  }
-
-  async #relist(why: string, signal: AbortSignal): Promise<void> {
-    let onAbort = () => {};
-    const aborted = new Promise<never>((_, reject) => {
-      onAbort = () => reject(signal.reason);
-      if (signal.aborted) onAbort();
-      else signal.addEventListener("abort", onAbort, { once: true });
-    });
-    try {
-      await Promise.race([aborted, Promise.all(this.#sources.map(({ listWatch }) => listWatch.relist(why)))]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
   }
 
   #registerMetrics(): void {

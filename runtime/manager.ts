@@ -238,11 +238,13 @@ export class Manager {
     const cancelAbort = this.#clock.setTimer(stopMs * GRACE_BEFORE_ABORT, () => {
       abort.abort(new Error("The process is stopping"));
     });
+    // Work that was aborted because the lease is lost gets no time to end: the next leader begins soon.
+    const drainMs = abort.signal.aborted ? 0 : stopMs - RELEASE_TIMEOUT_MS;
     const late = new DeadlineError(`Stopped without waiting any longer: reconciles went on for ${stopMs} ms`);
     const work = Promise.all([...running, this.#recorder.flushed()]);
     let failure: unknown;
     try {
-      await withDeadline(this.#clock, Math.max(0, stopMs - RELEASE_TIMEOUT_MS), work, () => late);
+      await withDeadline(this.#clock, Math.max(0, drainMs), work, () => late);
     } catch (error) {
       failure = error;
     } finally {

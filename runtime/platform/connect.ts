@@ -156,6 +156,12 @@ async function connectWithClientNode(options: ConnectOptions, files: string[]): 
         (context ? `names cluster "${context.cluster}", which is not there` : "is not there"),
     );
   }
+  if (cluster.proxyUrl) {
+    throw new ConfigurationError(
+      `Cannot use kubeconfig "${files.join(delimiter)}": cluster "${cluster.name}" asks for the proxy ` +
+        `"${cluster.proxyUrl}", and proxies are not supported`,
+    );
+  }
   return transport(options, {
     server: cluster.server,
     namespace: context.namespace ?? "default",

@@ -45,6 +45,7 @@ export function exitCodeOf(error: unknown): number {
  */
 export async function runProcess(main: (signal: AbortSignal) => Promise<void>, log?: Logger): Promise<void> {
   const logger = log ?? createLogger({ name: "setup" });
+  await keepYoungSpaceSmall();
   const stopping = new AbortController();
   const onSignal = (name: NodeJS.Signals) => {
     if (stopping.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
@@ -64,6 +65,17 @@ export async function runProcess(main: (signal: AbortSignal) => Promise<void>, l
   }
   // Nothing is left to wait for; a socket or timer somewhere must not keep a stopped operator alive.
   process.exit(code);
+}
+
+/**
+ * Node lets the space for young objects grow to 128 MB and never gives it back: after a cold start with 10,000 objects
+ * 250 MiB were resident. Kept as small as it begins, it was 160, with no more processor time. Deno cannot be told so from
+ * within, and has no need of it: 176.
+ */
+async function keepYoungSpaceSmall(): Promise<void> {
+  if ("Deno" in globalThis) return;
+  const { setFlagsFromString } = await import("node:v8");
+  setFlagsFromString("--semi-space-growth-factor=1");
 }
 
 /** Who we are: the pod's name, or the machine's. */
