@@ -85,7 +85,7 @@ function typeModel(module: TypeModule, type: ts.TypeNode): Model {
     };
   }
   if (ts.isIntersectionTypeNode(type)) return intersectionModel(module, type);
-  const text = type.getText(module.file);
+  const text = type.getText(module.file).replace(/\s+/g, " ");
   return ts.isTypeReferenceNode(type) && module.types.has(text)
     ? { kind: "named", name: text }
     : { kind: "other", text };
@@ -97,7 +97,7 @@ function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): M
   const model = typeModel(module, base!);
   const opened = model.kind === "named" ? modelOf(module, model.name) : model;
   const conditions = others.map((other) => other.getText(module.file).replace(/\s+/g, " ")).join(" & ");
-  if (opened.kind !== "object") return { kind: "other", text: type.getText(module.file) };
+  if (opened.kind !== "object") return { kind: "other", text: type.getText(module.file).replace(/\s+/g, " ") };
   return { ...opened, conditions: [opened.conditions, conditions].filter((text) => text !== "").join(" & ") };
 }
 

@@ -13,6 +13,7 @@ import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
 import type { Printable } from "./print.ts";
 import { type Shape, stringShape } from "./schema/shape.ts";
 import { supportText } from "./support.ts";
+import { type ValidatedVersion, validationText, validatorText } from "./validator.ts";
 
 /** A document, and where it was found. */
 export interface SourceDocument {
@@ -52,7 +53,7 @@ export interface Generated {
  * @throws {InputError} naming file, document, CustomResourceDefinition and schema path
  */
 export function generate(documents: readonly SourceDocument[], options: GenerateOptions = {}): Generated {
-  const { client = true, keepGoing = false } = options;
+  const { client = true, validator = false, keepGoing = false } = options;
   const failures: InputError[] = [];
   const openApi = new OpenApi();
   openApi.add(metaDocument as unknown as JsonObject, ["openapi/meta_v1.json"]);
@@ -68,7 +69,7 @@ export function generate(documents: readonly SourceDocument[], options: Generate
   // In a fixed order, whatever the order of the files: numbers in names depend on it.
   read.sort((a, b) => byCodeUnit(`${a.group}/${a.kind}`, `${b.group}/${b.kind}`));
 
-  const modules = new Modules(client);
+  const modules = new Modules(client, validator);
   attempt(() => addBuiltIn(openApi, options.kinds, modules));
   const crds: Crd[] = [];
   for (const crd of read) {
@@ -76,6 +77,7 @@ export function generate(documents: readonly SourceDocument[], options: Generate
       refuseDouble(crd, crds);
       const made = crd.versions.map((version): [string, ModuleKind] => [version.name, crdKind(crd, version)]);
       for (const [version, kind] of made) modules.addKind(crd.group, version, kind);
+      for (const version of crd.versions) modules.addValidated({ crd, version });
       crds.push(crd);
     });
   }
@@ -250,17 +252,26 @@ function builtInTypes(kind: ApiKind, own: Printable, names: KindNames): Printabl
 /** The modules of the output, while they are filled. */
 class Modules {
   readonly #client: boolean;
+  readonly #validator: boolean;
+  readonly #validated = new Map<string, ValidatedVersion[]>();
   readonly #byPath = new Map<
     string,
     { group: string; version: string; kinds: ModuleKind[]; types: Printable[] }
   >();
 
-  constructor(client: boolean) {
+  constructor(client: boolean, validator: boolean) {
     this.#client = client;
+    this.#validator = validator;
   }
 
   addKind(group: string, version: string, kind: ModuleKind): void {
     this.#module(modulePath(group, version), group, version).kinds.push(kind);
+  }
+
+  addValidated(validated: ValidatedVersion): void {
+    if (!this.#validator) return;
+    const path = modulePath(validated.crd.group, validated.version.name);
+    this.#validated.set(path, [...this.#validated.get(path) ?? [], validated]);
   }
 
   addTypes(path: string, types: readonly Printable[]): void {
@@ -277,7 +288,10 @@ class Modules {
     const files = new Map<string, string>([["client.ts", `${header}\n${supportText}`]]);
     for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
       files.set(`${path}.ts`, moduleText({ ...module, hasClient: this.#client }));
+      const validated = this.#validated.get(path);
+      if (validated !== undefined) files.set(`${path}.validate.ts`, `${header}${validatorText(validated)}`);
     }
+    if (this.#validated.size > 0) files.set("validation.ts", `${header}\n${validationText()}`);
     return files;
   }
 

@@ -229,6 +229,8 @@ class Naming {
             next,
           );
         }
+        return;
+      default:
     }
   }
 

@@ -16,3 +16,4 @@ export { documentsOf } from "./documents.ts";
 export { InputError } from "./errors.ts";
 export { generate, type Generated, type GenerateOptions, type SourceDocument } from "./generate.ts";
 export type { Json, JsonObject } from "./json.ts";
+export { typeName } from "./names.ts";

@@ -100,7 +100,9 @@ export class TypePrinter {
   #type(shape: Shape): ts.TypeNode {
     const type = transformSchemaObject(carrierOf(shape) as SchemaObject, this.#options);
     // Keys and an index signature: one type literal, where openapi-typescript makes an intersection of two.
-    return shape.type === "object" ? ts.factory.createTypeLiteralNode(membersOf(type)) : type;
+    if (shape.type !== "object") return type;
+    const members = membersOf(type);
+    return ts.factory.createTypeLiteralNode(looksLikeText(shape) ? [...members, noIterator] : members);
   }
 
   #print(node: ts.Node): string {
@@ -108,6 +110,26 @@ export class TypePrinter {
     return text.replace(/^(?: {4})+/gm, (indent) => indent.slice(indent.length / 2));
   }
 }
+
+/**
+ * Whether a text or a list has what the object asks for: `length`, or a member that everything has. The compiler
+ * would take one of those for the object.
+ */
+function looksLikeText({ fields, additionalProperties }: ObjectShape): boolean {
+  return additionalProperties === undefined && fields.length > 0 &&
+    fields.every(({ key, required }) => !required || key === "length") &&
+    fields.some(({ key }) => key === "length" || inherited.has(key));
+}
+
+/** What texts and lists have, and objects of JSON do not. */
+const noIterator = ts.factory.createPropertySignature(
+  undefined,
+  ts.factory.createComputedPropertyName(
+    ts.factory.createPropertyAccessExpression(ts.factory.createIdentifier("Symbol"), "iterator"),
+  ),
+  ts.factory.createToken(ts.SyntaxKind.QuestionToken),
+  ts.factory.createKeywordTypeNode(ts.SyntaxKind.NeverKeyword),
+);
 
 /** The schema for openapi-typescript: what it knows in its words, the rest by name of the shape. */
 function carrierOf(shape: Shape): Carrier {

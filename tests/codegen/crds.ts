@@ -12,13 +12,15 @@
  * can say, and by the validator exactly.
  * @module
  */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { documentsOf, generate, type SourceDocument } from "../../codegen/mod.ts";
+import { type Crd, documentsOf, generate, type SourceDocument, typeName } from "../../codegen/mod.ts";
+import { createValidator, textOf, type Validator } from "../../codegen/validation.ts";
+import { evaluateRule } from "./cel.ts";
 import {
   askCommand,
   askTypeScript5,
@@ -67,6 +69,34 @@ const outcome = await checkFolder(folder, flags.includes("--only-typescript-5"))
 process.exitCode = outcome === 0 ? 0 : 1;
 
 async function checkFolder(folder: string, only5: boolean): Promise<number> {
+  const { documents, examples } = await readFolder(folder);
+  const { files, crds } = generate(documents, { validator: true });
+  const groups = new Map(crds.map((crd) => [`${crd.plural}.${crd.group}`, crd.group]));
+  const candidates: Candidate[] = examples.map(({ crd, version, object }) => ({
+    module: `${groups.get(crd)}/${version}`,
+    type: typeName(object.kind),
+    object,
+  }));
+  const literals = literalsOf(candidates);
+  const out = await mkdtemp(join(tmpdir(), "codegen-crds-"));
+  try {
+    await writeAll(out, [["package.json", '{ "type": "module" }'], ...files]);
+    await writeAll(out, [...literals.files].map(([path, { text }]) => [path, text]));
+    const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
+    await symlink(modules, join(out, "node_modules"), "dir");
+    console.log(`${crds.length} CustomResourceDefinitions, ${files.size} files, ${examples.length} examples`);
+    let wrong = report("TypeScript 5", askTypeScript5(out, [...files.keys()], literals), examples);
+    if (only5) return wrong;
+    wrong += report("TypeScript 7", await askTypeScript7(out, literals), examples);
+    wrong += await reportDeno(out, [...files.keys()]);
+    wrong += reportValidators(crds, examples);
+    return wrong;
+  } finally {
+    await rm(out, { recursive: true });
+  }
+}
+
+async function readFolder(folder: string): Promise<{ documents: SourceDocument[]; examples: Example[] }> {
   const documents: SourceDocument[] = [];
   let examples: Example[] = [];
   for (const file of (await readdir(folder, { recursive: true })).sort()) {
@@ -81,45 +111,76 @@ async function checkFolder(folder: string, only5: boolean): Promise<number> {
   }
   if (more.length > 0) examples = [];
   for (const path of more) examples = examples.concat(JSON.parse(await readFile(path, "utf8")) as Example[]);
-  const { files, crds } = generate(documents);
-  const groups = new Map(crds.map((crd) => [`${crd.plural}.${crd.group}`, crd.group]));
-  const candidates: Candidate[] = examples.map(({ crd, version, object }) => ({
-    module: `${groups.get(crd)}/${version}`,
-    type: object.kind,
-    object,
-  }));
-  const literals = literalsOf(candidates);
-  const out = await mkdtemp(join(tmpdir(), "codegen-crds-"));
-  try {
-    await writeAll(out, [["package.json", '{ "type": "module" }'], ...files]);
-    await writeAll(out, [...literals.files].map(([path, { text }]) => [path, text]));
-    console.log(`${crds.length} CustomResourceDefinitions, ${files.size} files, ${examples.length} examples`);
-    let failed = 0;
-    failed += report("TypeScript 5", askTypeScript5(out, [...files.keys()], literals), examples);
-    if (only5) return failed;
-    await writeFile(
-      join(out, "tsconfig.json"),
-      JSON.stringify({
-        compilerOptions: {
-          ...strictOptions,
-          target: "es2024",
-          module: "nodenext",
-          lib: ["es2024", "dom"],
-          types: [],
-        },
-        include: ["**/*.ts"],
-      }),
-    );
-    failed += report("TypeScript 7", await askTypeScript7(out, literals), examples);
-    return failed;
-  } finally {
-    await rm(out, { recursive: true });
-  }
+  return { documents, examples };
 }
 
-function askTypeScript7(out: string, literals: Literals): Promise<Verdict> {
+async function askTypeScript7(out: string, literals: Literals): Promise<Verdict> {
+  const compilerOptions = {
+    ...strictOptions,
+    target: "es2024",
+    module: "nodenext",
+    lib: ["es2024", "dom"],
+    types: [],
+  };
+  await writeFile(join(out, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["**/*.ts"] }));
   const tsc = fileURLToPath(new URL("../../node_modules/typescript-7/bin/tsc", import.meta.url));
   return askCommand(out, process.execPath, [tsc, "-p", ".", "--pretty", "false"], literals);
+}
+
+/** Whether `deno check` finds the output clean, with its own strictest settings. */
+async function reportDeno(out: string, files: readonly string[]): Promise<number> {
+  const { strict, exactOptionalPropertyTypes, noUncheckedIndexedAccess, noUnusedLocals } = strictOptions;
+  const compilerOptions = { strict, exactOptionalPropertyTypes, noUncheckedIndexedAccess, noUnusedLocals };
+  await writeFile(join(out, "deno.json"), JSON.stringify({ nodeModulesDir: "manual", compilerOptions }));
+  const deno = fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url));
+  const types = files.filter((file) => !file.endsWith("validation.ts") && !file.endsWith(".validate.ts"));
+  const { refused, elsewhere } = await askCommand(out, deno, ["check", "--quiet", ...types], {
+    files: new Map(),
+  });
+  for (const line of elsewhere) console.log(`  not clean: ${line}`);
+  console.log(`deno check: ${elsewhere.length === 0 ? "clean" : "not clean"}`);
+  return refused.size + elsewhere.length;
+}
+
+/** The validators' verdicts beside the API server's. */
+function reportValidators(crds: readonly Crd[], examples: readonly Example[]): number {
+  const validators = new Map<string, Validator>();
+  for (const crd of crds) {
+    for (const { name, hasStatus, schema } of crd.versions) {
+      const validator = createValidator({
+        apiVersion: `${crd.group}/${name}`,
+        kind: crd.kind,
+        hasStatus,
+        schema,
+      });
+      validators.set(`${crd.plural}.${crd.group} ${name}`, validator);
+    }
+  }
+  let wrong = 0;
+  let alike = 0;
+  let refused = 0;
+  for (const [index, { crd, version, object, accepted, message, what }] of examples.entries()) {
+    const problems = validators.get(`${crd} ${version}`)!(object, { rules: evaluateRule });
+    if (!accepted) refused++;
+    if (
+      !accepted &&
+      problems.some((problem) => message?.includes(textOf(problem).slice(0, 60)))
+    ) alike++;
+    if ((problems.length === 0) === accepted) continue;
+    wrong++;
+    const ours = problems.length === 0 ? "accepted" : problems.map(textOf).join(", ").slice(0, 300);
+    console.log(
+      `  validator: ${crd} ${version} #${index} ${what ?? ""}: ${ours}; the API server: ${
+        message ?? "accepted"
+      }`,
+    );
+  }
+  console.log(
+    `validators: ${
+      examples.length - wrong
+    } agree, ${alike} of ${refused} refusals in the API server's words, ${wrong} wrong`,
+  );
+  return wrong;
 }
 
 /** Prints what is wrong and how much was right; returns the number of wrong verdicts. */

@@ -1,0 +1,557 @@
+/**
+ * Checks objects as the API server does when it creates them (fieldValidation=Strict).
+ *
+ * A copy of this file is part of the output when validators are asked for, which is why it is one file and imports
+ * nothing but ajv. The steps are the server's, in its order:
+ * unknown fields; nulls dropped where null is not allowed; defaults; values (by ajv); rules (CEL), where an evaluator
+ * is given. Sources: k8s.io/apiextensions-apiserver pkg/apiserver/schema and pkg/registry/customresource.
+ * @module
+ */
+import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
+
+/** A value under a JSON Schema keyword. */
+// deno-lint-ignore no-explicit-any
+type Schema = any;
+type Value = unknown;
+
+/** One thing that is wrong. */
+export interface Problem {
+  /** Where, as the API server writes it: `spec.members[0].name`; empty for the whole object. */
+  path: string;
+  /** What, as the API server says it: `Required value`. */
+  message: string;
+}
+
+/**
+ * Evaluates a CEL rule.
+ *
+ * @returns whether the rule holds
+ * @throws when it cannot be evaluated, which the API server counts as broken
+ */
+export type RuleEvaluator = (rule: string, self: unknown, oldSelf?: unknown) => boolean;
+
+/** How to check. */
+export interface ValidateOptions {
+  /** Evaluates x-kubernetes-validations; without it they are not checked. */
+  rules?: RuleEvaluator;
+  /** The object before the change, for rules that compare with it. */
+  old?: unknown;
+}
+
+/** Says what is wrong with an object; nothing when the API server would take it. */
+export type Validator = (object: unknown, options?: ValidateOptions) => Problem[];
+
+/** A kind, and the schema of one version of it. */
+export interface ValidatedKind {
+  apiVersion: string;
+  kind: string;
+  /** Whether status is a subresource, and so dropped from what is written. */
+  hasStatus: boolean;
+  schema: Schema;
+}
+
+/** Thrown by {@link assertValid}. */
+export class ValidationError extends TypeError {
+  override name = "ValidationError";
+  readonly problems: readonly Problem[];
+
+  constructor(what: string, problems: readonly Problem[]) {
+    super(`${what} is invalid: ${problems.map(textOf).join(", ")}`);
+    this.problems = problems;
+  }
+}
+
+/** A problem on one line: `spec.size: Required value`. */
+export function textOf({ path, message }: Problem): string {
+  return path === "" ? message : `${path}: ${message}`;
+}
+
+/** Makes the validator of a kind; the schema is compiled at the first use. */
+export function createValidator({ apiVersion, kind, hasStatus, schema }: ValidatedKind): Validator {
+  const root = rootSchema(schema, hasStatus);
+  let compiled: ValidateFunction | undefined;
+  return (object, options = {}) => {
+    if (!isObject(object)) {
+      return [{ path: "", message: `Invalid value: ${quoted(object)}: must be an object` }];
+    }
+    const problems: Problem[] = [];
+    for (const [key, wanted] of [["apiVersion", apiVersion], ["kind", kind]] as const) {
+      if (object[key] !== wanted) {
+        problems.push({
+          path: key,
+          message: `Invalid value: ${quoted(object[key])}: must be ${quoted(wanted)}`,
+        });
+      }
+    }
+    if (problems.length > 0) return problems;
+    unknownFields(object, root, "", problems, false);
+    if (problems.length > 0) return problems;
+    const value = structuredClone(object);
+    if (hasStatus) delete value["status"];
+    prepare(value, root);
+    compiled ??= ajv.compile(valueSchema(root));
+    if (!compiled(value)) problems.push(...problemsOf(compiled.errors ?? [], value));
+    lists(value, root, "", problems);
+    problems.push(...nameProblems(value));
+    if (options.rules !== undefined && problems.length === 0) {
+      rules(value, options.old, root, "", options.rules, problems);
+    }
+    return problems;
+  };
+}
+
+/**
+ * Throws unless the validator finds nothing wrong.
+ *
+ * @throws {ValidationError} with all problems
+ */
+export function assertValid(validator: Validator, object: unknown, options?: ValidateOptions): void {
+  const problems = validator(object, options);
+  if (problems.length > 0) {
+    throw new ValidationError(isObject(object) ? String(object["kind"]) : "The object", problems);
+  }
+}
+
+const text = { type: "string" };
+const texts = { type: "object", additionalProperties: text };
+const ownerReference = {
+  type: "object",
+  required: ["apiVersion", "kind", "name", "uid"],
+  properties: {
+    apiVersion: { type: "string", minLength: 1 },
+    kind: { type: "string", minLength: 1 },
+    name: { type: "string", minLength: 1 },
+    uid: { type: "string", minLength: 1 },
+    controller: { type: "boolean" },
+    blockOwnerDeletion: { type: "boolean" },
+  },
+};
+const objectMeta = {
+  type: "object",
+  properties: {
+    name: text,
+    generateName: text,
+    namespace: text,
+    uid: text,
+    resourceVersion: text,
+    selfLink: text,
+    generation: { type: "integer" },
+    creationTimestamp: { type: "string", nullable: true },
+    deletionTimestamp: { type: "string", nullable: true },
+    deletionGracePeriodSeconds: { type: "integer" },
+    labels: texts,
+    annotations: texts,
+    finalizers: { type: "array", items: text },
+    ownerReferences: { type: "array", items: ownerReference },
+    managedFields: { type: "array", items: { type: "object", "x-kubernetes-preserve-unknown-fields": true } },
+  },
+};
+
+/** The schema with what the API server adds to each root: apiVersion, kind and metadata. */
+function rootSchema(schema: Schema, hasStatus: boolean): Schema {
+  const restriction = schema.properties?.metadata?.properties?.name;
+  const metadata = restriction === undefined
+    ? objectMeta
+    : { ...objectMeta, properties: { ...objectMeta.properties, name: { ...text, ...restriction } } };
+  const required = (schema.required ?? []).filter((key: string) => !hasStatus || key !== "status");
+  return {
+    ...schema,
+    required: [...new Set([...required, "metadata"])],
+    properties: { ...schema.properties, apiVersion: text, kind: text, metadata },
+  };
+}
+
+/** The properties of an embedded resource, whatever its schema lists. */
+function withEmbedded(schema: Schema): Schema {
+  if (schema["x-kubernetes-embedded-resource"] !== true) return schema;
+  return {
+    ...schema,
+    required: [...new Set([...schema.required ?? [], "apiVersion", "kind"])],
+    properties: { ...schema.properties, apiVersion: text, kind: text, metadata: objectMeta },
+  };
+}
+
+function isObject(value: Value): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function own(object: Schema, key: string): Schema {
+  return isObject(object) && Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+/** The schema of what is under a key; `true` where anything may be, `undefined` where nothing may. */
+function schemaUnder(schema: Schema, key: string, isOpened: boolean): Schema {
+  const property = own(schema.properties, key);
+  if (property !== undefined) return property;
+  if (isObject(schema.additionalProperties)) return schema.additionalProperties;
+  if (schema["x-kubernetes-preserve-unknown-fields"] === true || isOpened) return true;
+  // Under `additionalProperties: true` the server keeps the value and prunes what is below it.
+  return schema.additionalProperties === true ? {} : undefined;
+}
+
+function unknownFields(
+  value: Value,
+  given: Schema,
+  path: string,
+  problems: Problem[],
+  isOpened: boolean,
+): void {
+  const schema = withEmbedded(given);
+  const isOpen = isOpened || schema["x-kubernetes-preserve-unknown-fields"] === true;
+  if (Array.isArray(value)) {
+    const items = schema.items ?? (isOpen ? true : {});
+    if (items === true) return;
+    for (const [index, item] of value.entries()) {
+      unknownFields(item, items, `${path}[${index}]`, problems, isOpen);
+    }
+  } else if (isObject(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      const inner = schemaUnder(schema, key, isOpened);
+      const place = below(path, key);
+      if (inner === undefined) problems.push({ path: "", message: `unknown field ${quoted(place)}` });
+      else if (inner !== true) unknownFields(item, inner, place, problems, false);
+    }
+  }
+}
+
+/** Drops nulls that are not allowed and fills in defaults, as the API server does before it validates. */
+function prepare(value: Value, given: Schema): void {
+  const schema = withEmbedded(given);
+  if (Array.isArray(value)) {
+    if (isObject(schema.items)) { for (const item of value) prepare(item, schema.items); }
+    return;
+  }
+  if (!isObject(value)) return;
+  for (const [key, item] of Object.entries(value)) {
+    const inner = schemaUnder(schema, key, false);
+    if (
+      item === null && isObject(inner) && inner["nullable"] !== true && Object.keys(inner).length > 0 &&
+      isTyped(inner)
+    ) delete value[key];
+  }
+  for (const [key, property] of Object.entries<Schema>(schema.properties ?? {})) {
+    if (property.default !== undefined && property.default !== null && !Object.hasOwn(value, key)) {
+      Object.defineProperty(value, key, {
+        value: structuredClone(property.default),
+        enumerable: true,
+        writable: true,
+        configurable: true,
+      });
+    }
+  }
+  for (const [key, item] of Object.entries(value)) {
+    const inner = schemaUnder(schema, key, false);
+    if (isObject(inner)) prepare(item, inner);
+  }
+}
+
+function isTyped(schema: Schema): boolean {
+  return schema.type !== undefined || schema["x-kubernetes-int-or-string"] === true;
+}
+
+const copied = [
+  "minimum",
+  "maximum",
+  "multipleOf",
+  "minLength",
+  "maxLength",
+  "minItems",
+  "maxItems",
+  "minProperties",
+  "maxProperties",
+  "required",
+  "format",
+]; // deno-fmt-ignore-line
+
+/** The schema as JSON Schema, for values only: unknown fields are looked for elsewhere. */
+function valueSchema(given: Schema, isBranch = false): Schema {
+  if (given === true || given === false) return given;
+  const schema = isBranch ? given : withEmbedded(given);
+  const result: Schema = {};
+  for (const keyword of copied) if (schema[keyword] !== undefined) result[keyword] = schema[keyword];
+  if (typeof schema.pattern === "string" && expressionOf(schema.pattern) !== undefined) result.goPattern = schema.pattern;
+  if (schema.exclusiveMinimum === true) {
+    result.exclusiveMinimum = schema.minimum;
+    delete result.minimum;
+  }
+  if (schema.exclusiveMaximum === true) {
+    result.exclusiveMaximum = schema.maximum;
+    delete result.maximum;
+  }
+  const type = schema["x-kubernetes-int-or-string"] === true ? ["integer", "string"] : schema.type;
+  if (type !== undefined && type !== "") result.type = schema.nullable === true ? [type, "null"].flat() : type;
+  // The server finds null in no enum.
+  if (Array.isArray(schema.enum)) result.enum = schema.enum.filter((value: Value) => value !== null);
+  if (schema.properties !== undefined) result.properties = mapped(schema.properties, (one) => valueSchema(one, isBranch));
+  if (isObject(schema.additionalProperties)) result.additionalProperties = valueSchema(schema.additionalProperties, isBranch);
+  if (schema.items !== undefined) result.items = valueSchema(schema.items, isBranch);
+  for (const keyword of ["allOf", "anyOf", "oneOf"]) {
+    if (Array.isArray(schema[keyword])) result[keyword] = schema[keyword].map((one: Schema) => valueSchema(one, true));
+  }
+  if (schema.not !== undefined) result.not = valueSchema(schema.not, true);
+  return result;
+}
+
+function mapped(object: Record<string, Schema>, change: (schema: Schema) => Schema): Record<string, Schema> {
+  const result: Record<string, Schema> = Object.create(null);
+  for (const [key, value] of Object.entries(object)) result[key] = change(value);
+  return result;
+}
+
+/** A pattern of Go as one of JavaScript; `undefined` where there is no such thing. */
+function expressionOf(pattern: string): RegExp | undefined {
+  const flags = /^\(\?([ims]+)\)/.exec(pattern);
+  const source = pattern.slice(flags?.[0].length ?? 0)
+    .replaceAll("(?P<", "(?<").replaceAll("\\A", "^").replaceAll("\\z", "$")
+    .replaceAll("[[:alpha:]]", "[A-Za-z]").replaceAll("[[:digit:]]", "[0-9]").replaceAll(
+      "[[:alnum:]]",
+      "[A-Za-z0-9]",
+    );
+  for (const unicode of ["u", ""]) {
+    try {
+      return new RegExp(source, `${flags?.[1] ?? ""}${unicode}`);
+    } catch {
+      continue; // Not with these flags.
+    }
+  }
+  return undefined;
+}
+
+/** Lists in which each item, or each combination of keys, occurs once. */
+function lists(value: Value, given: Schema, path: string, problems: Problem[]): void {
+  const schema = withEmbedded(given);
+  if (Array.isArray(value)) {
+    const kind = schema["x-kubernetes-list-type"];
+    const keys: string[] = schema["x-kubernetes-list-map-keys"] ?? [];
+    if (kind === "set" || kind === "map") {
+      const seen = new Set<string>();
+      for (const [index, item] of value.entries()) {
+        const key = kind === "set"
+          ? item
+          : Object.fromEntries(keys.map((name) => [name, own(item, name) ?? null]));
+        const same = JSON.stringify(key);
+        if (seen.has(same)) {
+          problems.push({ path: `${path}[${index}]`, message: `Duplicate value: ${JSON.stringify(key)}` });
+        }
+        seen.add(same);
+      }
+    }
+    if (isObject(schema.items)) {
+      for (const [index, item] of value.entries()) lists(item, schema.items, `${path}[${index}]`, problems);
+    }
+  } else if (isObject(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      const inner = schemaUnder(schema, key, false);
+      if (isObject(inner)) lists(item, inner, below(path, key), problems);
+    }
+  }
+}
+
+function rules(
+  value: Value,
+  old: Value,
+  given: Schema,
+  path: string,
+  evaluate: RuleEvaluator,
+  problems: Problem[],
+): void {
+  const schema = withEmbedded(given);
+  if (value === null || value === undefined) return;
+  for (const rule of schema["x-kubernetes-validations"] ?? []) {
+    const isTransition = /\boldSelf\b/.test(rule.rule);
+    if (isTransition && old === undefined && rule.optionalOldSelf !== true) continue;
+    const place = path + (rule.fieldPath ?? "");
+    try {
+      if (evaluate(rule.rule, value, old)) continue;
+      problems.push({
+        path: place,
+        message: `Invalid value: ${rule.message ?? `failed rule: ${rule.rule}`}`,
+      });
+    } catch (error) {
+      problems.push({
+        path: place,
+        message: `Invalid value: ${(error as Error).message} evaluating rule: ${rule.message ?? rule.rule}`,
+      });
+    }
+  }
+  if (Array.isArray(value)) {
+    // Items have an old value only where they can be told apart.
+    if (isObject(schema.items)) {
+      for (const [index, item] of value.entries()) {
+        rules(item, undefined, schema.items, `${path}[${index}]`, evaluate, problems);
+      }
+    }
+  } else if (isObject(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      const inner = schemaUnder(schema, key, false);
+      if (isObject(inner)) rules(item, own(old, key), inner, below(path, key), evaluate, problems);
+    }
+  }
+}
+
+function nameProblems(value: Record<string, unknown>): Problem[] {
+  const { metadata } = value;
+  if (!isObject(metadata)) return [];
+  const { name, generateName } = metadata;
+  if (name === undefined && (generateName === undefined || generateName === "") || name === "") {
+    return [{ path: "metadata.name", message: "Required value: name or generateName is required" }];
+  }
+  if (
+    typeof name !== "string" ||
+    name.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name)
+  ) return [];
+  const rule =
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.'";
+  return [{ path: "metadata.name", message: `Invalid value: ${quoted(name)}: ${rule}` }];
+}
+
+const formats: Record<string, (value: string) => boolean> = {
+  "date-time": (value) =>
+    /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i.test(value) &&
+    !Number.isNaN(Date.parse(value)),
+  "date": (value) => /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value)),
+  "byte": (value) => /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value),
+  "duration": (value) =>
+    /^[-+]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(value) ||
+    /^\d+\s*(ns|us|ms|s|sec|min|h|hr|d|day|w|wk|week)s?$/.test(value) || value === "0",
+  "email": (value) => /^[^\s@]+@[^\s@]+$/.test(value),
+  "hostname": (value) =>
+    value.length <= 255 &&
+    /^([\p{L}\p{N}]([\p{L}\p{N}-]{0,62}[\p{L}\p{N}])?)(\.[\p{L}\p{N}]([\p{L}\p{N}-]{0,62}[\p{L}\p{N}])?)*\.?$/u
+      .test(value),
+  "ipv4": isIpv4,
+  "ipv6": isIpv6,
+  "ip": (value) => isIpv4(value) || isIpv6(value),
+  "cidr": (value) => {
+    const [address = "", bits = "", ...rest] = value.split("/");
+    return rest.length === 0 && /^\d{1,3}$/.test(bits) &&
+      (isIpv4(address) && Number(bits) <= 32 || isIpv6(address) && Number(bits) <= 128);
+  },
+  "mac": (value) => /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(value),
+  "uuid": (value) => /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(value),
+  "uri": (value) => URL.canParse(value) || value.startsWith("/"),
+}; // deno-fmt-ignore-line
+
+function isIpv4(value: string): boolean {
+  return /^((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)$/.test(value);
+}
+
+function isIpv6(value: string): boolean {
+  return value.includes(":") && !/[%[\]/]/.test(value) && URL.canParse(`http://[${value}]/`);
+}
+
+const ajv = new Ajv({
+  allErrors: true,
+  strict: false,
+  logger: false,
+  formats,
+  verbose: true,
+  ownProperties: true,
+});
+ajv.addFormat("int32", {
+  type: "number",
+  validate: (value: number) => Number.isInteger(value) && Math.abs(value) <= 2 ** 31,
+});
+ajv.addKeyword({
+  keyword: "goPattern",
+  type: "string",
+  compile: (pattern: string) => {
+    const expression = expressionOf(pattern);
+    return (value: string) => expression === undefined || expression.test(value);
+  },
+});
+
+/** ajv's errors in the API server's words; what failed inside a branch is told by the branch's own keyword. */
+function problemsOf(errors: readonly ErrorObject[], root: Value): Problem[] {
+  return errors.filter(({ schemaPath }) =>
+    !/\/(?:allOf|anyOf|oneOf)\/\d+\//.test(schemaPath) && !/\/not\//.test(schemaPath) ||
+    /\/allOf\/\d+\/[^/]+$/.test(schemaPath)
+  )
+    .map((error) => {
+      const path = pathOf(error.instancePath, root);
+      if (error.keyword === "required") {
+        return { path: below(path, String(error.params["missingProperty"])), message: "Required value" };
+      }
+      return { path, message: messageOf(error, path) };
+    });
+}
+
+function messageOf({ keyword, params, data }: ErrorObject, path: string): string {
+  const invalid = (value: Value, reason: string) =>
+    `Invalid value: ${quoted(value)}: ${path} in body ${reason}`;
+  const { limit, type, allowedValues, format, multipleOf, passingSchemas } = params;
+  switch (keyword) {
+    case "type": {
+      const wanted = [type].flat().filter((one) => one !== "null").join(",");
+      return `Invalid value: ${quoted(typeName(data))}: ${path} in body must be of type ${wanted}: ${
+        quoted(typeName(data))
+      }`;
+    }
+    case "enum":
+      return `Unsupported value: ${quoted(data)}: supported values: ${
+        (allowedValues as Value[]).map(quoted).join(", ")
+      }`;
+    case "goPattern":
+      return invalid(data, `should match the pattern`);
+    case "format":
+      return invalid(data, `must be of type ${format}: ${quoted(data)}`);
+    case "maximum":
+      return invalid(data, `should be less than or equal to ${limit}`);
+    case "exclusiveMaximum":
+      return invalid(data, `should be less than ${limit}`);
+    case "minimum":
+      return invalid(data, `should be greater than or equal to ${limit}`);
+    case "exclusiveMinimum":
+      return invalid(data, `should be greater than ${limit}`);
+    case "multipleOf":
+      return invalid(data, `should be a multiple of ${multipleOf}`);
+    case "minLength":
+      return invalid(data, `should be at least ${limit} chars long`);
+    case "maxLength":
+      return `Too long: may not be more than ${limit} bytes`;
+    case "minItems":
+      return invalid((data as Value[]).length, `should have at least ${limit} items`);
+    case "maxItems":
+      return `Too many: ${(data as Value[]).length}: must have at most ${limit} items`;
+    case "minProperties":
+      return invalid(Object.keys(data as object).length, `should have at least ${limit} properties`);
+    case "maxProperties":
+      return `Too many: ${Object.keys(data as object).length}: must have at most ${limit} properties`;
+    case "oneOf":
+      return `Invalid value: "": ${quoted(path)} must validate one and only one schema (oneOf). Found ${
+        passingSchemas === null ? "none valid" : "2 valid alternatives"
+      }`;
+    case "anyOf":
+      return `Invalid value: "": ${quoted(path)} must validate at least one schema (anyOf)`;
+    case "not":
+      return `Invalid value: "": ${quoted(path)} must not validate the schema (not)`;
+    default:
+      return invalid(data, `must be valid (${keyword})`);
+  }
+}
+
+function typeName(value: Value): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value === "number" && Number.isInteger(value) ? "integer" : typeof value;
+}
+
+function quoted(value: Value): string {
+  return JSON.stringify(value) ?? "null";
+}
+
+function below(path: string, key: string): string {
+  return path === "" ? key : `${path}.${key}`;
+}
+
+/** ajv's JSON pointer as the API server writes a path. */
+function pathOf(pointer: string, root: Value): string {
+  let path = "";
+  let current = root;
+  for (const part of pointer.split("/").slice(1)) {
+    const key = part.replaceAll("~1", "/").replaceAll("~0", "~");
+    path = Array.isArray(current) ? `${path}[${key}]` : below(path, key);
+    current = Array.isArray(current) ? current[Number(key)] : own(current as Schema, key);
+  }
+  return path;
+}

@@ -1,0 +1,118 @@
+/**
+ * The difference of two APIs, told field by field.
+ * @module
+ */
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { compareOutputs } from "../../codegen/drift.ts";
+import { generate, type JsonObject } from "../../codegen/mod.ts";
+import { crdOf } from "./crd_of.ts";
+
+function filesOf(...crds: JsonObject[]): Map<string, string> {
+  return generate(crds.map((value) => ({ place: ["crd.yaml"], value }))).files;
+}
+
+const spec = (properties: JsonObject, more: JsonObject = {}): JsonObject => ({
+  type: "object",
+  properties: { spec: { type: "object", properties, ...more } },
+});
+
+const text = { type: "string" };
+const cases: { what: string; before: JsonObject; after: JsonObject; want: string[] }[] = [
+  { what: "nothing", before: spec({ a: text }), after: spec({ a: text }), want: [] },
+  {
+    what: "an optional field more",
+    before: spec({ a: text }),
+    after: spec({ a: text, b: text }),
+    want: [".spec.b: added, optional"],
+  },
+  {
+    what: "a required field more",
+    before: spec({ a: text }),
+    after: spec({ a: text, b: text }, { required: ["b"] }),
+    want: [".spec.b: added and required (breaking)", ".spec.b, when read: added"],
+  },
+  {
+    what: "a field less",
+    before: spec({ a: text, b: text }),
+    after: spec({ a: text }),
+    want: [".spec.b: removed (breaking)"],
+  },
+  {
+    what: "a field required",
+    before: spec({ a: text }),
+    after: spec({ a: text }, { required: ["a"] }),
+    want: [".spec.a: narrowed, was optional and is required (breaking)"],
+  },
+  {
+    what: "an enum value less",
+    before: spec({ a: { type: "string", enum: ["x", "y"] } }),
+    after: spec({ a: { type: "string", enum: ["x"] } }),
+    want: ['.spec.a: narrowed, takes "y" no more (breaking)'],
+  },
+  {
+    what: "an enum value more",
+    before: spec({ a: { type: "string", enum: ["x"] } }),
+    after: spec({ a: { type: "string", enum: ["x", "y"] } }),
+    want: ['.spec.a: widened, takes "y" as well'],
+  },
+  {
+    what: "another type",
+    before: spec({ a: text }),
+    after: spec({ a: { type: "integer" } }),
+    want: [".spec.a: changed from string to number (breaking)"],
+  },
+  {
+    what: "a default",
+    before: spec({ a: { type: "integer" } }),
+    after: spec({ a: { type: "integer", default: 1 } }),
+    want: [".spec.a, when read: narrowed, was optional and is required"],
+  },
+  {
+    what: "a field of an item",
+    before: spec({ a: { type: "array", items: { type: "object", properties: { b: text } } } }),
+    after: spec({ a: { type: "array", items: { type: "object", properties: { b: text, c: text } } } }),
+    want: [".spec.a[].c: added, optional"],
+  },
+  {
+    what: "a map opened",
+    before: spec({ a: { type: "object", properties: { b: text } } }),
+    after: spec({
+      a: { "type": "object", "properties": { b: text }, "x-kubernetes-preserve-unknown-fields": true },
+    }),
+    want: [".spec.a: widened, takes any other key"],
+  },
+  {
+    what: "a union",
+    before: spec({ a: text, b: text }),
+    after: spec({ a: text, b: text }, { oneOf: [{ required: ["a"] }, { required: ["b"] }] }),
+    want: [
+      ".spec: keys may be combined otherwise: ({ a: unknown; b?: never; } | { a?: never; b: unknown; }) (breaking)",
+    ],
+  },
+]; // deno-fmt-ignore-line
+
+for (const { what, before, after, want } of cases) {
+  test(`compareOutputs() tells ${what}`, () => {
+    const lines = compareOutputs(filesOf(crdOf({ schema: before })), filesOf(crdOf({ schema: after })));
+    assert.equal(lines, want.map((line) => `example.com/v1 Thing ${line}`));
+  });
+}
+
+test("compareOutputs() tells kinds added and removed, another scope, and comments", () => {
+  assert.equal(compareOutputs(filesOf(crdOf({})), filesOf(crdOf({}), crdOf({ kind: "Other" }))), [
+    "example.com/v1 Other: added",
+  ]);
+  assert.equal(compareOutputs(filesOf(crdOf({})), filesOf(crdOf({ group: "b.example.com" }))), [
+    "b.example.com/v1 Thing: added",
+    "example.com/v1 Thing: removed (breaking)",
+  ]);
+  assert.equal(compareOutputs(filesOf(crdOf({})), filesOf(crdOf({ scope: "Cluster" }))), [
+    "example.com/v1 Thing: served elsewhere, things (Namespaced) became things (Cluster) (breaking)",
+    "example.com/v1 Thing .metadata, when read: changed from StoredCustomObjectMeta & { namespace: string; } to StoredCustomObjectMeta (breaking)",
+  ]);
+  const described = (description: string) => filesOf(crdOf({ schema: { type: "object", description } }));
+  assert.equal(compareOutputs(described("a"), described("b")), ["example.com/v1.ts: only comments differ"]);
+});
+
+test.run();
