@@ -193,63 +193,6 @@ async function restart(run: Run): Promise<void> {
   check(fewest >= 2, `${fewest} members were ready at a time`);
 }
 
-async function parameters(run: Run): Promise<void> {
-  const { kubectl } = run;
-  await ensure(run, name);
-  const before = (await members(kubectl, name)).map((pod) => pod.metadata.uid).join();
-  const reloadMs = Date.now();
-  const workMem = `${5 + Date.now() % 7}MB`;
-  await patch(run, { parameters: { work_mem: workMem, application_name: `it's "$(x)" \\ {{y}}` } });
-  await until(60_000, "work_mem to change on all members", async () => {
-    const values = await Promise.all([0, 1, 2].map((i) => sql(kubectl, `${name}-${i}`, "SHOW work_mem")));
-    if (values.every((value) => value === workMem)) return true;
-    throw new Error(values.join(" "));
-  }, 500);
-  run.figure("a parameter that is reloaded: on all members after", Date.now() - reloadMs, "ms", 30_000);
-  await ready(kubectl, name, bar.ready);
-  check(
-    (await members(kubectl, name)).map((pod) => pod.metadata.uid).join() === before,
-    "a reload restarted members",
-  );
-  const running = Number(await sql(kubectl, `${name}-0`, "SHOW max_connections"));
-  for (const connections of [String(running + 10), String(running + 20)]) {
-    const outcome = await underWrites(run, name, 3, async () => {
-      await patch(run, { parameters: { max_connections: connections } });
-      await until(180_000, "max_connections to change on all members", async () => {
-        const values = await Promise.all(
-          [0, 1, 2].map((i) => sql(kubectl, `${name}-${i}`, "SHOW max_connections")),
-        );
-        if (values.every((value) => value === connections)) return true;
-        throw new Error(values.join(" "));
-      }, 1000);
-    }, { readyTimeoutMs: 180_000 });
-    run.figure(
-      `max_connections ${connections}, which needs restarts: to Ready`,
-      outcome.readyMs,
-      "ms",
-      180_000,
-    );
-    run.figure(`max_connections ${connections}: longest time without a row`, outcome.gapMs, "ms", 8_000);
-  }
-  // A standby may not have less than its primary: a person restarts the primary in place, as the status says.
-  const uids = async () => (await members(kubectl, name)).map((pod) => pod.metadata.uid).join();
-  const undisturbed = await uids();
-  await patch(run, { parameters: { max_connections: String(running) } });
-  await until(60_000, "the status to ask for a restart in place", async () => {
-    const condition = conditionOf(await kubectl.get("databases", name), "Ready");
-    return condition?.["status"] === "False" &&
-      /restart in place: max_connections/.test(String(condition["message"]));
-  }, 500);
-  check(await uids() === undisturbed, "a lower max_connections restarted members");
-  const primary = (await leader(kubectl, name))!;
-  await kubectl.exec(primary, ["patronictl", "restart", name, primary, "--force"], { timeoutMs: 60_000 });
-  await ready(kubectl, name, 180_000);
-  check(
-    await sql(kubectl, primary, "SHOW max_connections") === String(running),
-    "max_connections was not lowered",
-  );
-}
-
 async function storage(run: Run): Promise<void> {
   const { kubectl } = run;
   await ensure(run, name);
@@ -330,7 +273,6 @@ export const change: Scenario[] = [
   },
   { name: "switchover", what: "a switchover on request", run: switchover },
   { name: "restart", what: "a restart on request", run: restart },
-  { name: "parameters", what: "parameters are reloaded, or members restarted in order", run: parameters },
   { name: "storage", what: "claims grow while running, and never shrink", run: storage },
   { name: "durability", what: "Strict, Async and back to Sync while rows are written", run: durability },
 ];
