@@ -50,6 +50,14 @@ export class RateLimiter {
     this.#failures.delete(key);
   }
 
+  /** Forgets all failures and debts. Answers with the keys that had failed. */
+  reset(): string[] {
+    const failed = [...this.#failures.keys()];
+    this.#failures.clear();
+    this.#tokens = this.#options.burst;
+    return failed;
+  }
+
   /** Failures in a row. */
   failures(key: string): number {
     return this.#failures.get(key) ?? 0;

@@ -4,6 +4,7 @@
  * - A key is never with two workers; different keys run in parallel up to `workers`.
  * - After a reconcile that wrote, its key is held until the caches show what was written, so the next reconcile never
  *   acts on a state that it has changed itself. Only the key is held, never a worker.
+ * - After an outage all keys that failed are tried again as soon as the API server is heard, whatever their delay.
  * - An error belongs to its key alone. Outcomes and their names are those of controller-runtime's
  *   pkg/internal/controller/controller.go.
  * @module
@@ -128,6 +129,8 @@ export class Controller {
       delete: (object) => {
         if (predicate?.delete?.(object) ?? true) add(keysOf(object), 0);
       },
+      // After an outage of an hour a key may have a quarter of an hour to wait; what it failed for is over.
+      recovered: () => this.queue.retryFailed(),
     });
   }
 

@@ -36,9 +36,9 @@ export class DelayHeap {
     if (this.#heap.length > 2 * this.#current.size + 64) this.#rebuild();
   }
 
-  /** Forgets the key. */
-  delete(key: string): void {
-    this.#current.delete(key);
+  /** Forgets the key. Answers whether it waited. */
+  delete(key: string): boolean {
+    return this.#current.delete(key);
   }
 
   /** When the next key is due; Infinity when none waits. */

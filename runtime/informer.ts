@@ -33,6 +33,8 @@ export interface InformerHandler<Read = KubernetesObject> {
   update?(before: Read, after: Read): void;
   /** `last` is the last state known; `unseen`: the deletion itself was missed, so that state may be old. */
   delete?(last: Read, unseen: boolean): void;
+  /** The API server is heard again after a failure. */
+  recovered?(): void;
 }
 
 /** A write of ours that the cache will show. */
@@ -327,6 +329,7 @@ export class Informer<Read = KubernetesObject> {
     if (this.#lastError === undefined) return;
     this.#environment.log.info("Following the kind again", this.#labels);
     this.#lastError = undefined;
+    for (const handler of [...this.#handlers]) this.#call(() => handler.recovered?.());
   }
 
   #trim(object: KubernetesObject): KubernetesObject {

@@ -129,8 +129,9 @@ export class ListWatch {
     const { client, resource, selection, clock, random } = this.#options;
     const silence = new Silence(clock);
     let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+    let opening: Promise<ReadableStream<Uint8Array>> | undefined;
     try {
-      const opening = client.watch(resource, {
+      opening = client.watch(resource, {
         ...selection,
         resourceVersion: phase.resourceVersion,
         timeoutSeconds: WATCH_MIN_SECONDS + Math.floor(random() * WATCH_SPREAD_SECONDS),
@@ -156,10 +157,12 @@ export class ListWatch {
     } catch (error) {
       if (!(error instanceof SilentError)) throw error;
       this.#step({ type: "silent", silenceMs: SILENCE_MAX_MS });
-      giveUp(reader, new DeadlineError(`The watch of ${resource.plural} went silent`));
+      if (reader) giveUp(reader, new DeadlineError(`The watch of ${resource.plural} went silent`));
     } finally {
       silence.end();
-      giveUp(reader, new Error("The watch is over"));
+      const over = new Error("The watch is over");
+      if (reader) giveUp(reader, over);
+      else opening?.then((late) => late.cancel(over)).catch(() => {}); // Its failure was told, or nobody waits for it.
       controller.abort(new Error("The watch is over"));
     }
   }
@@ -287,8 +290,8 @@ class LineReader {
 }
 
 /** Cancels a stream without waiting for it: on a dead connection that may never settle, and nobody needs the result. */
-function giveUp(reader: ReadableStreamDefaultReader<Uint8Array> | undefined, reason: Error): void {
-  reader?.cancel(reason).catch(() => {
+function giveUp(reader: ReadableStreamDefaultReader<Uint8Array>, reason: Error): void {
+  reader.cancel(reason).catch(() => {
     // The stream had failed before; that failure was reported when it was read.
   });
 }

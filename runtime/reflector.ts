@@ -22,7 +22,7 @@
  * - The server is asked to end each watch after 16 to 22 s, not 5 to 10 min. It sends a bookmark before it ends one,
  *   so this is a heartbeat, and a connection that went silent is noticed within 26 s.
  * - Undecodable or strange watch events lead to a new list, because our state is then unknown.
- * - An API server that cannot be reached is tried again within 3 to 4.5 s, one that answers with errors within 30 to 60.
+ * - An API server that cannot be reached is tried again within 2 to 3 s, one that answers with errors within 30 to 60.
  * - watch-list (streaming lists) is not used.
  * @module
  */
@@ -43,7 +43,7 @@ import type { KubernetesObject } from "./types.ts";
 const BACKOFF_BASE_MS = 800;
 const BACKOFF_MAX_MS = 30_000;
 /** Back-off while nothing answers at all: 5 s after the API server is up again we must be, too. */
-const UNREACHABLE_MAX_MS = 3_000;
+const UNREACHABLE_MAX_MS = 2_000;
 /** After this long without a failure the next one waits the shortest time again: client-go's number. */
 const BACKOFF_RESET_MS = 120_000;
 /** A watch that ends sooner, without an event, counts as a failure: else it would be opened in a tight loop. */

@@ -101,6 +101,11 @@ export class WorkQueue {
     this.#limiter.forget(key);
   }
 
+  /** What made keys fail is over: those that wait for their next try have it now, and the delays start anew. */
+  retryFailed(): void {
+    for (const key of this.#limiter.reset()) if (this.#delayed.delete(key)) this.#addNow(key, 0);
+  }
+
   /** Failures in a row. */
   failures(key: string): number {
     return this.#limiter.failures(key);

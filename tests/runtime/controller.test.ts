@@ -325,6 +325,34 @@ test("a conflict on every write: each key is retried, and all is well once they 
   await t.stop();
 });
 
+test("after an outage of an hour every key is tried again as soon as the API server is heard", async () => {
+  let isDown = false;
+  const t = new Harness().control(async ({ namespace, name }, { client }) => {
+    const widget = await client.get(widgets, { namespace, name });
+    const seen = widget?.spec?.size ?? 0;
+    if (widget?.status?.seen === seen) return;
+    await client.patch(widgets, { namespace, name }, { status: { seen } }, { subresource: "status" });
+  });
+  for (let index = 0; index < 300; index++) t.server.put("widgets", { metadata: { name: `w-${index}` } });
+  await t.start();
+  await settle(50);
+  t.server.intercept = () => {
+    if (isDown) throw new Error("connect ECONNREFUSED");
+  };
+  for (let index = 0; index < 300; index++) {
+    t.server.put("widgets", { metadata: { name: `w-${index}` }, spec: { size: 7 } });
+  }
+  isDown = true;
+  for (const watch of t.server.openWatches) watch.fail(new Error("reset"));
+  await t.clock.advance(3_600_000);
+  assert.not.ok((t.server.all("widgets") as Widget[]).every((widget) => widget.status?.seen === 7));
+  isDown = false;
+  await t.clock.advance(5_000);
+  await settle(50);
+  assert.ok((t.server.all("widgets") as Widget[]).every((widget) => widget.status?.seen === 7));
+  await t.stop();
+});
+
 test("predicates: a pod annotated every few seconds wakes nobody; one whose role changes does", async () => {
   const t = new Harness().control(() => {}, {
     predicate: generationChanged(),
