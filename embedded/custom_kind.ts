@@ -77,11 +77,11 @@ export class CustomKind implements Kind {
   selectable = (version: string) => this.#version(version).selectable;
   nameProblem = subdomainProblem;
 
-  decode(object: KubeObject, version: string): Decoded {
+  decode(object: KubeObject, version: string, isApplied: boolean): Decoded {
     const { pruneSchema } = this.#version(version);
     const metadata = normalize(object.metadata, metadataSchema(), "metadata", "ObjectMeta");
     const unknown = prune(object, pruneSchema);
-    dropNulls(object, pruneSchema);
+    if (!isApplied) dropNulls(object, pruneSchema);
     applyDefaults(object, pruneSchema);
     return { unknown: [...metadata.unknown, ...unknown], mismatches: metadata.mismatches };
   }

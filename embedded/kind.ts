@@ -57,8 +57,8 @@ export interface Kind extends Subject {
   /** Fields that a field selector may name, besides metadata.name and metadata.namespace. */
   selectable(version: string): Readonly<Record<string, (object: KubeObject) => string>>;
   nameProblem(name: string): string | undefined;
-  /** Prunes and defaults a request's body in place. */
-  decode(object: KubeObject, version: string): Decoded;
+  /** Prunes and defaults a request's body in place; the outcome of an apply keeps its nulls. */
+  decode(object: KubeObject, version: string, isApplied: boolean): Decoded;
   /** The stored form as an object of another version; may return the same object. */
   toVersion(object: KubeObject, version: string): KubeObject;
   toStorage(object: KubeObject, version: string): KubeObject;

@@ -41,6 +41,11 @@ export class NodeSimulator {
   readonly #delays: NodeDelays;
   readonly #readiness: Readiness;
   #addresses = 0;
+  /** When each pod was scheduled, started running, began to stop: objects only hold whole seconds. */
+  readonly #times = new Map<
+    string,
+    { scheduledMs?: number; startedMs?: number; stoppedMs?: number; pulledMs?: number }
+  >();
 
   constructor(backend: Backend, delays: NodeDelays, readiness: Readiness) {
     this.#backend = backend;
@@ -87,10 +92,9 @@ export class NodeSimulator {
 
   see({ table, type, object }: Change): void {
     const { namespace } = object.metadata;
-    if (table === pods && type !== "DELETED") {
-      // A deletion is taken up after its own delay; everything else at the next turn.
-      const delayMs = object.metadata.deletionTimestamp ? this.#delays.stopMs : this.#delays.scheduleMs;
-      this.#loop.add(`${namespace}/${object.metadata.name}`, delayMs);
+    if (table === pods && type === "DELETED") this.#times.delete(object.metadata.uid);
+    else if (table === pods) {
+      this.#loop.add(`${namespace}/${object.metadata.name}`, type === "ADDED" ? undefined : 0);
     } else if (table === "/persistentvolumeclaims" && type === "MODIFIED") {
       for (const pod of this.#backend.list("", "pods", namespace)) {
         if (!pod.spec.nodeName && claimsOf(pod).includes(object.metadata.name)) {
@@ -104,18 +108,33 @@ export class NodeSimulator {
     this.#loop.close();
   }
 
+  /** Have `ms` passed since the pod got to this point? If not, it gets another turn when they have. */
+  #hasPassed(
+    pod: KubeObject,
+    point: "scheduledMs" | "startedMs" | "stoppedMs" | "pulledMs",
+    ms: number,
+  ): boolean {
+    const { uid, namespace, name: podName } = pod.metadata;
+    let times = this.#times.get(uid);
+    if (!times) this.#times.set(uid, times = {});
+    const now = this.#backend.clock.now();
+    const left = (times[point] ??= now) + ms - now;
+    if (left > 0) this.#loop.add(`${namespace}/${podName}`, left);
+    return left <= 0;
+  }
+
   #reconcile(key: string): void {
     const [namespace = "", podName = ""] = key.split("/");
     const pod = this.#backend.storage.get(pods, namespace, podName);
     if (!pod) return;
     if (pod.metadata.deletionTimestamp) return this.#stop(pod);
-    if (!pod.spec.nodeName) return this.#schedule(pod, key);
+    if (!pod.spec.nodeName) return this.#schedule(pod);
     if (["Succeeded", "Failed"].includes(pod.status?.phase)) return;
-    if (pod.status?.phase === "Pending") return this.#start(pod, key);
-    if (pod.status?.phase === "Running") this.#run(pod, key);
+    if (pod.status?.phase === "Pending") return this.#start(pod);
+    if (pod.status?.phase === "Running") this.#run(pod);
   }
 
-  #schedule(pod: KubeObject, key: string): void {
+  #schedule(pod: KubeObject): void {
     const missing = claimsOf(pod).filter((claim) =>
       this.#backend.get("", "persistentvolumeclaims", pod.metadata.namespace, claim)?.status?.phase !==
         "Bound"
@@ -129,17 +148,13 @@ export class NodeSimulator {
     this.#scheduler.change(pods, pod, (next) => void (next.spec.nodeName = name));
     const bound = this.#backend.storage.get(pods, pod.metadata.namespace, pod.metadata.name);
     if (bound) this.#setConditions(bound, [this.#condition(pod, "PodScheduled", "True")]);
-    this.#loop.add(key, this.#delays.startMs);
   }
 
-  #start(pod: KubeObject, key: string): void {
-    const scheduledMs = Date.parse(conditionOf(pod, "PodScheduled")?.lastTransitionTime ?? "") || 0;
-    const sinceMs = this.#backend.clock.now() - scheduledMs;
-    // Conditions hold whole seconds: the loop's own delay has already been waited for then.
-    if (sinceMs < this.#delays.startMs - 1000) return this.#loop.add(key, this.#delays.startMs - sinceMs);
+  #start(pod: KubeObject): void {
+    if (!this.#hasPassed(pod, "scheduledMs", this.#delays.startMs)) return;
     const isBad = (container: Json) => /does-not-exist/.test(container.image);
     const bad = [...pod.spec.initContainers ?? [], ...pod.spec.containers].filter(isBad);
-    if (bad.length > 0) return this.#cannotPull(pod, bad.map((container: Json) => container.name), key);
+    if (bad.length > 0) return this.#cannotPull(pod, bad.map((container: Json) => container.name));
     const time = this.#backend.time;
     const podIP = pod.status?.podIP ?? this.#address();
     const running = (container: Json) => ({
@@ -169,8 +184,6 @@ export class NodeSimulator {
         : {}),
       containerStatuses: pod.spec.containers.map(running),
     });
-    const next = pod.spec.restartPolicy === "Always" ? this.#delays.readyMs : this.#delays.runMs;
-    this.#loop.add(key, next);
   }
 
   #container(container: Json, state: Json): Json {
@@ -187,9 +200,10 @@ export class NodeSimulator {
     };
   }
 
-  #cannotPull(pod: KubeObject, names: string[], key: string): void {
+  #cannotPull(pod: KubeObject, names: string[]): void {
     const before = pod.status?.containerStatuses?.find((one: Json) => one.state?.waiting)?.state.waiting
       .reason;
+    if (before && !this.#hasPassed(pod, "pulledMs", this.#delays.startMs)) return;
     const reason = before === "ErrImagePull" ? "ImagePullBackOff" : before ?? "ErrImagePull";
     const statuses = (list: Json[] | undefined) =>
       (list ?? []).map((container) => {
@@ -215,28 +229,20 @@ export class NodeSimulator {
         : {}),
       containerStatuses: statuses(pod.spec.containers),
     });
-    if (reason === "ErrImagePull") this.#loop.add(key, this.#delays.startMs);
   }
 
-  #run(pod: KubeObject, key: string): void {
-    if (pod.spec.restartPolicy !== "Always" && !isService(pod)) return this.#finish(pod, key);
-    const isReady = this.#readiness(pod) ?? this.#hasRunFor(pod, this.#delays.readyMs);
-    const status = {
+  #run(pod: KubeObject): void {
+    if (pod.spec.restartPolicy !== "Always" && !isService(pod)) return this.#finish(pod);
+    const isReady = this.#readiness(pod) ?? this.#hasPassed(pod, "startedMs", this.#delays.readyMs);
+    this.#kubelet.status(pods, pod, {
       ...pod.status,
       conditions: this.#conditions(pod, isReady),
       containerStatuses: pod.status.containerStatuses.map((one: Json) => ({ ...one, ready: isReady })),
-    };
-    this.#kubelet.status(pods, pod, status);
-    if (!isReady && this.#readiness(pod) === undefined) this.#loop.add(key, this.#delays.readyMs);
+    });
   }
 
-  /** Times in objects are whole seconds, so shorter waits count as over. */
-  #hasRunFor(pod: KubeObject, ms: number): boolean {
-    return this.#backend.clock.now() - Date.parse(pod.status.startTime) >= Math.floor(ms / 1000) * 1000;
-  }
-
-  #finish(pod: KubeObject, key: string): void {
-    if (!this.#hasRunFor(pod, this.#delays.runMs)) return this.#loop.add(key, this.#delays.runMs);
+  #finish(pod: KubeObject): void {
+    if (!this.#hasPassed(pod, "startedMs", this.#delays.runMs)) return;
     const hasFailed = pod.metadata.annotations?.["embedded.example.com/fails"] === "true";
     const time = this.#backend.time;
     const terminated = {
@@ -259,6 +265,7 @@ export class NodeSimulator {
   }
 
   #stop(pod: KubeObject): void {
+    if (!this.#hasPassed(pod, "stoppedMs", this.#delays.stopMs)) return;
     this.#kubelet.delete(pods, pod, { gracePeriodSeconds: 0 });
   }
 

@@ -173,17 +173,21 @@ export class PatroniSimulator {
       return first.metadata.name;
     }
     const leader = cluster.leader;
-    if (leader && names.includes(leader)) {
-      scope.lostSinceMs = undefined;
+    const isThere = leader !== undefined && names.includes(leader);
+    if (isThere && scope.lostSinceMs === undefined) {
       return this.#switchover(key, scope, leader, cluster) ?? leader;
     }
-    if (cluster.isPaused) return undefined;
+    if (cluster.isPaused && !isThere) return undefined;
+    // A primary that stops gives up its lock: its pod is only one candidate of several when it comes back.
     scope.lostSinceMs ??= this.#backend.clock.now();
-    if (!this.#hasPassed(key, scope.lostSinceMs, this.#options.failoverMs)) return undefined;
-    const next = this.#candidates(scope, names, cluster)[0];
-    if (!next) return undefined;
+    const others = this.#candidates(scope, names.filter((name) => name !== leader), cluster);
+    if (others.length === 0 && !isThere) return undefined;
+    if (others.length > 0 && !this.#hasPassed(key, scope.lostSinceMs, this.#options.failoverMs)) {
+      return undefined;
+    }
     scope.lostSinceMs = undefined;
-    cluster.promote(next);
+    const next = others[0] ?? leader;
+    if (next !== undefined && next !== leader) cluster.promote(next);
     return next;
   }
 

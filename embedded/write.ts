@@ -7,7 +7,7 @@ import { FieldSet } from "./apply/field_set.ts";
 import { afterUpdate, type Writer } from "./apply/managed_fields.ts";
 import { type Backend } from "./backend.ts";
 import * as errors from "./errors.ts";
-import { groupVersion, type Kind } from "./kind.ts";
+import { groupVersion, type Kind, readPath } from "./kind.ts";
 import { generatedName, isSame, metadataErrors } from "./metadata.ts";
 import { clone, isRecord, type Json, type KubeObject } from "./types.ts";
 
@@ -127,7 +127,11 @@ function refuseType({ kind, version }: Target, body: Json): never {
 
 /** Prunes and defaults; unknown fields become warnings or a refusal. */
 export function decode(target: Target, object: KubeObject, options: WriteOptions): void {
-  const { unknown, mismatches } = target.kind.decode(object, target.version);
+  const { unknown, mismatches } = target.kind.decode(
+    object,
+    target.version,
+    options.hasManagedFields === true,
+  );
   const cannot =
     `${target.kind.kind} in version "${target.version}" cannot be handled as a ${target.kind.kind}`;
   if (mismatches.length > 0) throw errors.badRequest(`${cannot}: ${mismatches[0]}`);
@@ -191,7 +195,7 @@ export function create(
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.generation;
-  if (options.hasManagedFields && managedFields) metadata.managedFields = managedFields;
+  if (options.hasManagedFields) setManagedFields(object, managedFields);
   else {setManagedFields(
       object,
       afterUpdate(undefined, object, kind.schema(version), writer(backend, target, options)),
@@ -277,6 +281,11 @@ export function update(
   decode(target, next, options);
   keepSystemFields(next, live);
   const ownership = writer(backend, target, options);
+  if (subresource === "scale") {
+    // A Scale of none has no replicas field to own, and scaling is recorded without a time.
+    ownership.time = "";
+    ownership.ownsNothing = readPath(next, kind.scale(version)?.specReplicasPath ?? "") === 0;
+  }
   if (options.hasManagedFields) setManagedFields(next, managedFields);
   else setManagedFields(next, afterUpdate(live, next, kind.schema(version), ownership));
   const owned = next.metadata.managedFields;

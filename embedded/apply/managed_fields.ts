@@ -10,7 +10,16 @@ import { badRequest, type StatusCause, StatusError } from "../errors.ts";
 import type { Schema } from "../schema/model.ts";
 import { clone, type Json, type KubeObject, type ManagedFieldsEntry } from "../types.ts";
 import { type FieldPath, FieldSet, pathText } from "./field_set.ts";
-import { compare, type Comparison, fieldsOf, merge, removeFields, rootSchema, UnkeyedItem } from "./typed.ts";
+import {
+  checkTypes,
+  compare,
+  type Comparison,
+  fieldsOf,
+  merge,
+  removeFields,
+  rootSchema,
+  UnkeyedItem,
+} from "./typed.ts";
 
 /** Who writes, and how. */
 export interface Writer {
@@ -20,8 +29,10 @@ export interface Writer {
   subresource: string;
   /** Fields that this endpoint resets, which nobody comes to own through it. */
   ignored: FieldSet;
-  /** metav1.Time of the write. */
+  /** metav1.Time of the write; "" for writes that are recorded without one. */
   time: string;
+  /** The writer only takes fields away from others. */
+  ownsNothing?: boolean;
 }
 
 interface Manager {
@@ -189,7 +200,7 @@ function trackUpdate(
     time: writer.time,
     ...(writer.subresource ? { subresource: writer.subresource } : {}),
   };
-  if (!touched.isEmpty) {
+  if (!touched.isEmpty && !writer.ownsNothing) {
     const own = managers.get(identity(entry));
     managers.set(identity(entry), { entry, set: own ? own.set.union(touched) : touched });
   }
@@ -264,11 +275,13 @@ export function apply(
 
 function appliedFields(config: KubeObject, root: Schema): FieldSet {
   try {
+    checkTypes(config, root);
     return fieldsOf(config, root);
   } catch (error) {
-    if (!(error instanceof UnkeyedItem)) throw error;
+    if (!(error instanceof UnkeyedItem) && !(error instanceof TypeError)) throw error;
     const { name, namespace } = config.metadata;
-    const at = `${namespace ?? ""}/${name}; ${config.apiVersion}, Kind=${config.kind}`;
+    const version = config.apiVersion.includes("/") ? config.apiVersion : `/${config.apiVersion}`;
+    const at = `${namespace ?? ""}/${name}; ${version}, Kind=${config.kind}`;
     throw new StatusError(500, "", `failed to create typed patch object (${at}): ${error.message}`);
   }
 }
@@ -290,7 +303,8 @@ function adoptUnmanaged(
     apiVersion: writer.apiVersion,
     time: live.metadata.creationTimestamp ?? writer.time,
   };
-  const set = fieldsOf(before, root).recursiveDifference(writer.ignored).difference(stripped);
+  const empty = { apiVersion: live.apiVersion, kind: live.kind, metadata: {} };
+  const set = compare(empty, before, root).added.recursiveDifference(writer.ignored).difference(stripped);
   managers.set(identity(entry), { entry, set });
 }
 

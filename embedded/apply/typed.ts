@@ -61,6 +61,56 @@ export function itemElement(item: Json, schema: Schema, index: number, path: Fie
 const keyed = (list: Json[], schema: Schema): Map<string, Json> =>
   new Map(list.map((item, index) => [itemElement(item, schema, index), item]));
 
+/**
+ * An applied configuration must fit the schema before anything else is looked at.
+ *
+ * @throws {TypeError} naming every field that is unknown or of another type
+ */
+export function checkTypes(value: Json, schema: MaybeSchema): void {
+  const problems: string[] = [];
+  checkType(value, schema, [], problems);
+  if (problems.length === 1) throw new TypeError(problems[0]);
+  if (problems.length > 1) throw new TypeError(`errors:\n  ${problems.join("\n  ")}`);
+}
+
+function checkType(value: Json, schema: MaybeSchema, path: FieldPath, problems: string[]): void {
+  if (!schema || value === null || value === undefined) return;
+  const isFree = schema["x-kubernetes-int-or-string"] || schema.oneOf || !schema.type;
+  const report = (text: string) => problems.push(`${pathText(path)}: ${text}`);
+  const shown = `&value.valueUnstructured{Value:${JSON.stringify(value)}}`;
+  if (Array.isArray(value)) {
+    if (!isFree && schema.type !== "array") return void report(`expected ${schema.type}, got ${shown}`);
+    const items = itemSchema(schema);
+    value.forEach((item, index) => {
+      const isKeyed = listType(schema) !== "atomic";
+      checkType(
+        item,
+        items,
+        [...path, isKeyed ? itemElement(item, schema, index, path) : `i:${index}`],
+        problems,
+      );
+    });
+  } else if (isRecord(value)) {
+    if (!isFree && schema.type !== "object") return void report(`expected ${schema.type}, got ${shown}`);
+    const isOpen = !schema.properties || schema["x-kubernetes-preserve-unknown-fields"] ||
+      schema.additionalProperties === true;
+    for (const [key, item] of Object.entries(value)) {
+      const child = propertySchema(schema, key);
+      const at = [...path, `f:${key}`];
+      if (child) checkType(item, child, at, problems);
+      else if (!isOpen) problems.push(`${pathText(at)}: field not declared in schema`);
+    }
+  } else if (!isFree) {
+    const is = typeof value;
+    if (schema.type === "string" && is !== "string") report(`expected string, got ${shown}`);
+    else if (schema.type === "boolean" && is !== "boolean") report(`expected boolean, got ${shown}`);
+    else if (["integer", "number"].includes(schema.type ?? "") && is !== "number") {
+      report(`expected numeric (int or float), got ${is}`);
+    } else if (schema.type === "array") report(`expected list, got ${shown}`);
+    else if (schema.type === "object") report(`expected map, got ${shown}`);
+  }
+}
+
 /** The fields that an applied configuration sets. */
 export function fieldsOf(value: Json, schema: MaybeSchema): FieldSet {
   const set = new FieldSet();
@@ -112,19 +162,40 @@ function leaf(before: Json, after: Json, path: FieldPath, result: Comparison): v
   else if (!equal(before, after)) result.modified.insert(path);
 }
 
+type Form = "scalar" | "list" | "map";
+const formOf = (value: Json): Form => (Array.isArray(value) ? "list" : isRecord(value) ? "map" : "scalar");
+const isGranular = (form: Form, schema: MaybeSchema) =>
+  form === "map"
+    ? !isAtomicMap(schema)
+    : form === "list" && schema !== undefined && listType(schema) !== "atomic";
+
 function diff(before: Json, after: Json, schema: MaybeSchema, path: FieldPath, result: Comparison): void {
   if (before === undefined && after === undefined) return;
-  const lists = [before, after].every((value) => isNone(value) || Array.isArray(value));
-  const maps = [before, after].every((value) => isNone(value) || isRecord(value));
-  const isScalar = !lists && !maps;
-  const isBothBlank = isBlank(before) && isBlank(after);
-  if (
-    isScalar || isBothBlank || (lists && (listType(schema) === "atomic" || !schema)) ||
-    (maps && isAtomicMap(schema))
-  ) {
-    return leaf(before, after, path, result);
+  const form = formOf(isNone(before) ? after : before);
+  if (isBlank(before) && isBlank(after)) return leaf(before, after, path, result);
+  if (!isNone(before) && !isNone(after) && form !== formOf(after)) {
+    // Another form: what was below is gone, what is below is new, and a leaf on either side has changed.
+    for (const [side, old, now] of [[before, before, undefined], [after, undefined, after]]) {
+      if (isGranular(formOf(side), schema)) children(old, now, formOf(side), schema, path, result);
+      else result.modified.insert(path);
+    }
+    return;
   }
-  if (lists && schema) {
+  if (!isGranular(form, schema)) return leaf(before, after, path, result);
+  children(before, after, form, schema, path, result);
+  if (before === undefined) result.added.insert(path);
+  else if (after === undefined) result.removed.insert(path);
+}
+
+function children(
+  before: Json,
+  after: Json,
+  form: Form,
+  schema: MaybeSchema,
+  path: FieldPath,
+  result: Comparison,
+): void {
+  if (form === "list" && schema) {
     const [old, now] = [keyed(before ?? [], schema), keyed(after ?? [], schema)];
     for (const element of new Set([...old.keys(), ...now.keys()])) {
       diff(old.get(element), now.get(element), itemSchema(schema), [...path, element], result);
@@ -135,8 +206,6 @@ function diff(before: Json, after: Json, schema: MaybeSchema, path: FieldPath, r
       diff(own(old, key), own(now, key), propertySchema(schema, key), [...path, `f:${key}`], result);
     }
   }
-  if (before === undefined) result.added.insert(path);
-  else if (after === undefined) result.removed.insert(path);
 }
 
 const own = (value: Json, key: string): Json => (Object.hasOwn(value, key) ? value[key] : undefined);
@@ -210,7 +279,7 @@ function mergeLists(live: Json[], applied: Json[], schema: Schema): Json[] {
   return out;
 }
 
-/** The object without the fields of the set; a container that loses its last field goes too. */
+/** The object without the fields of the set; of a container that loses its last field, null is left. */
 export function removeFields(value: Json, set: FieldSet, schema: MaybeSchema): Json {
   if (set.isEmpty) return value;
   if (Array.isArray(value) && schema && listType(schema) !== "atomic") {
@@ -219,10 +288,9 @@ export function removeFields(value: Json, set: FieldSet, schema: MaybeSchema): J
       const element = itemElement(item, schema, index);
       if (set.members.has(element)) return;
       const below = set.children.get(element);
-      const rest = below ? removeFields(item, below, itemSchema(schema)) : item;
-      if (rest !== undefined) kept.push(rest);
+      kept.push(below ? removeFields(item, below, itemSchema(schema)) : item);
     });
-    return kept.length === 0 ? undefined : kept;
+    return kept.length === 0 ? null : kept;
   }
   if (isRecord(value) && !isAtomicMap(schema)) {
     const kept: Record<string, Json> = {};
@@ -230,10 +298,9 @@ export function removeFields(value: Json, set: FieldSet, schema: MaybeSchema): J
       const element = `f:${key}`;
       if (set.members.has(element)) continue;
       const below = set.children.get(element);
-      const rest = below ? removeFields(item, below, propertySchema(schema, key)) : item;
-      if (rest !== undefined) setOwn(kept, key, rest);
+      setOwn(kept, key, below ? removeFields(item, below, propertySchema(schema, key)) : item);
     }
-    return Object.keys(kept).length === 0 ? undefined : kept;
+    return Object.keys(kept).length === 0 ? null : kept;
   }
   return value;
 }

@@ -41,8 +41,8 @@ const required = (object: Json, path: string): FieldError[] => {
 function selectorErrors(next: KubeObject): FieldError[] {
   const { selector, template } = next.spec;
   const errors: FieldError[] = [];
-  if (!selector) return [{ type: "Required", field: "spec.selector" }];
-  if (!isRecord(selector.matchLabels) && !selector.matchExpressions) {
+  if (!selector) errors.push({ type: "Required", field: "spec.selector" });
+  else if (!isRecord(selector.matchLabels) && !selector.matchExpressions) {
     errors.push({
       type: "Invalid",
       field: "spec.selector",

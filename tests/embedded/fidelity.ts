@@ -177,8 +177,8 @@ function settle(body: Json): Json {
   if (Array.isArray(body.items)) body.items.forEach(settle);
   if (body.object) settle(body.object);
   const causes: Json[] | undefined = body.details?.causes;
-  if (body.reason === "Invalid" && causes && causes.length > 1) {
-    // Go walks maps in no order, and validates built-in metadata twice.
+  if (["Invalid", "Conflict"].includes(body.reason) && causes && causes.length > 1) {
+    // Go walks maps (of fields, of managers) in no order, and validates built-in metadata twice.
     const texts = [...new Set(causes.map((cause) => JSON.stringify(cause)))].sort();
     body.details.causes = texts.map((text) => JSON.parse(text) as Json);
     body.message = "<all causes>";
@@ -186,11 +186,18 @@ function settle(body: Json): Json {
   if (body.metadata?.managedFields) {
     body.metadata.managedFields = (body.metadata.managedFields as Json[])
       .filter((entry) => entry.manager !== "kube-controller-manager")
-      .map(({ time: _time, ...entry }) => entry)
+      .map(({ time: _time, ...entry }) => ({ ...entry, fieldsV1: bareLeaves(entry.fieldsV1) }))
       .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
   }
   for (const resource of body.resources ?? []) delete resource.storageVersionHash;
   return body;
+}
+
+/** A field without children is written as {} or as {".": {}}, which say the same. */
+function bareLeaves(fields: Json): Json {
+  const keys = Object.keys(fields ?? {});
+  if (keys.length === 1 && keys[0] === ".") return {};
+  return Object.fromEntries(keys.map((key) => [key, bareLeaves(fields[key])]));
 }
 
 const maskedKeys = new Set([

@@ -152,6 +152,19 @@ export function widgetDefinition(group: string): Json {
   };
 }
 
+/** What has to be there before the cases: the namespace and the widgets' definition, served and writable. */
+export function prepare(ns: string, group: string): Step[] {
+  const widgets = `/apis/${group}/v1/namespaces/${ns}/widgets`;
+  const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const probe = { apiVersion: `${group}/v1`, kind: "Widget", metadata: { name: "probe" }, spec: { size: 1 } };
+  return [
+    post("/api/v1/namespaces", { metadata: { name: ns } }),
+    post(definitions, widgetDefinition(group)),
+    { ...get(widgets), until: { status: 200 } },
+    { ...post(`${widgets}?dryRun=All`, probe), until: { status: 201 } },
+  ];
+}
+
 /** All subjects; `ns` is an empty namespace, `group` that of the widgets. */
 export function cases(ns: string, group: string): Record<string, Step[]> {
   const core = `/api/v1/namespaces/${ns}`;
