@@ -12,11 +12,11 @@ import { type Clock, linkedController, type Random, sleep, withDeadline } from "
 import { type Effect, initialState, type Input, type Phase, type ReflectorState, step } from "./reflector.ts";
 import type { AnyResource } from "./types.ts";
 
-/** The server is asked to end a watch after 16 to 22 s; it sends a bookmark about 2 s before it does. */
-const WATCH_MIN_SECONDS = 16;
+/** The server is asked to end a watch after 14 to 20 s; it sends a bookmark about 2 s before it does. */
+const WATCH_MIN_SECONDS = 14;
 const WATCH_SPREAD_SECONDS = 7;
 /** Longest silence of a watch: beyond its own end, and short enough to converge within 30 s. */
-export const SILENCE_MAX_MS = 26_000;
+export const SILENCE_MAX_MS = 24_000;
 /** Longest wait for one page: the API server gives up after 60 s itself. */
 const PAGE_MAX_MS = 60_000;
 /** A line longer than this is no object: etcd takes 1.5 MiB. */

@@ -19,8 +19,8 @@
  *   server's cache.
  * - A list that comes back older than what was seen is refused and asked for again; after {@linkcode OLDER_LISTS_MAX}
  *   of them it is taken, because then the cluster was restored from a backup.
- * - The server is asked to end each watch after 16 to 22 s, not 5 to 10 min. It sends a bookmark before it ends one,
- *   so this is a heartbeat, and a connection that went silent is noticed within 26 s.
+ * - The server is asked to end each watch after 14 to 20 s, not 5 to 10 min. It sends a bookmark before it ends one,
+ *   so this is a heartbeat, and a connection that went silent is noticed within 24 s.
  * - Undecodable or strange watch events lead to a new list, because our state is then unknown.
  * - An API server that cannot be reached is tried again within 2 to 3 s, one that answers with errors within 30 to 60.
  * - watch-list (streaming lists) is not used.

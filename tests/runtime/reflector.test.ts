@@ -218,7 +218,7 @@ test("rule 15: no error ends it: each one leads to another try", () => {
     { type: "failed", error: "a string" },
     { type: "failed", error: undefined },
     { type: "bad line", found: "{" },
-    { type: "silent", silenceMs: 26_000 },
+    { type: "silent", silenceMs: 24_000 },
   ];
   for (const from of [initialState, run([page("10")]).state]) {
     for (const error of errors) {
@@ -231,7 +231,7 @@ test("rule 15: no error ends it: each one leads to another try", () => {
 test("rule 8: silence leads to a watch from the last resourceVersion at once, without a list", () => {
   const { phase, effects } = run([page("10"), event("ADDED", object("a", "12")), {
     type: "silent",
-    silenceMs: 26_000,
+    silenceMs: 24_000,
   }]);
   assert.equal(phase, watching("12"));
   assert.ok(effects.some((effect) => effect.type === "error" && effect.code === "silent"));
