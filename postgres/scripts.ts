@@ -47,11 +47,17 @@ if [ "$found" != "$want" ]; then
 fi
 `;
 
-/** Adds the passwords to Patroni's configuration and becomes Patroni: they are in no argument and no environment. */
+/**
+ * Adds the passwords to Patroni's configuration and becomes Patroni: they are in no argument and no environment.
+ *
+ * On an empty volume it first asks PostgreSQL about the parameters, which at that time no running server can refuse:
+ * `postgres -C` reads them and ends. Those that it refuses are left out, so that the Database comes up and can tell.
+ */
 export const start =
   `"""Adds the mounted passwords to Patroni's configuration, in memory, and becomes Patroni."""
 import json
 import os
+import subprocess
 
 MERGED = "${folder.run}/patroni.yml"
 
@@ -66,6 +72,19 @@ with open("${folder.config}/patroni.yml", encoding="utf-8") as file:
 for role, account in config["postgresql"]["authentication"].items():
     account["password"] = password(role)
 config["restapi"]["authentication"]["password"] = password("patroni")
+
+
+def fits(parameters):
+    command = [config["postgresql"]["bin_dir"] + "/postgres", "-C", "port", "-D", "${folder.run}"]
+    command += ["--config-file=/dev/null"]
+    for name, value in parameters:
+        command += ["-c", name + "=" + value]
+    return subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+
+
+first = config["bootstrap"]["dcs"]["postgresql"]
+if not os.path.exists("${dataFolder}/PG_VERSION") and not fits(first["parameters"].items()):
+    first["parameters"] = {name: value for name, value in first["parameters"].items() if fits([(name, value)])}
 with os.fdopen(os.open(MERGED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
     json.dump(config, file, ensure_ascii=False)
 os.execvp("patroni", ["patroni", MERGED])
@@ -204,7 +223,7 @@ while role == "primary":
     if looks > 3 and not any(waits.values()):
         break
     looks += 1
-    time.sleep(2)
+    time.sleep(2 if looks < 12 else 8)
 `;
 
 /**

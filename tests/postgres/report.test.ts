@@ -1,0 +1,175 @@
+/** The program that Patroni calls in a member's pod, against a stand-in for Patroni, the API server and psql. */
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test as uvuTest } from "uvu";
+import * as assert from "uvu/assert";
+import { annotation } from "../../postgres/names.ts";
+import { folder, report, tokenFolder } from "../../postgres/scripts.ts";
+import { within } from "../within.ts";
+
+const test = spawnSync("python3", ["--version"]).status === 0 ? uvuTest : uvuTest.skip;
+type Changes = Record<string, [from: number | string, to: number | string]>;
+
+interface Scene {
+  role: "primary" | "replica";
+  /** What waits on this member, and on the others. */
+  own: Changes;
+  others?: Changes[];
+  /** State of the others. */
+  replication?: string;
+  refused?: Record<string, string>;
+  /** How often it is called; twice: with what the first run left behind. */
+  runs?: number;
+}
+
+interface Seen {
+  restarts: { authorization: string | undefined; body: unknown }[];
+  notes: Record<string, unknown>[];
+  selectors: (string | null)[];
+}
+
+const reasons = (changes: Changes) =>
+  Object.fromEntries(
+    Object.entries(changes).map(([name, [from, to]]) => [name, { old_value: from, new_value: to }]),
+  );
+
+/** Runs the program in a pod called orders-0 and returns what it asked for. */
+async function play(
+  { role, own, others = [], replication = "streaming", refused = {}, runs = 1 }: Scene,
+): Promise<Seen> {
+  const root = mkdtempSync(join(tmpdir(), "report-"));
+  const seen: Seen = { restarts: [], notes: [], selectors: [] };
+  const server = createServer((request, response) => {
+    let body = "";
+    request.setEncoding("utf8").on("data", (chunk: string) => body += chunk).on("end", () => {
+      const url = new URL(request.url ?? "", "http://localhost");
+      if (url.pathname === "/patroni") {
+        response.end(
+          JSON.stringify(Object.keys(own).length > 0 ? { pending_restart_reason: reasons(own) } : {}),
+        );
+      } else if (url.pathname === "/restart") {
+        seen.restarts.push({ authorization: request.headers.authorization, body: JSON.parse(body) });
+        response.end("restarted successfully");
+      } else if (request.method === "PATCH" && url.pathname === "/api/v1/namespaces/shop/pods/orders-0") {
+        const { metadata } = JSON.parse(body) as { metadata: { annotations: Record<string, string> } };
+        seen.notes.push(JSON.parse(metadata.annotations[annotation.server]!) as Record<string, unknown>);
+        response.end("{}");
+      } else if (url.pathname === "/api/v1/namespaces/shop/pods") {
+        seen.selectors.push(url.searchParams.get("labelSelector"));
+        const items = others.map((changes, index) => ({
+          metadata: {
+            name: `orders-${index + 1}`,
+            annotations: {
+              status: JSON.stringify({
+                replication_state: replication,
+                pending_restart_reason: reasons(changes),
+              }),
+            },
+          },
+        }));
+        response.end(JSON.stringify({ items: [{ metadata: { name: "orders-0" } }, ...items] }));
+      } else {
+        response.writeHead(404).end();
+      }
+    });
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  try {
+    const found = { runs: { max_connections: "100" }, refused };
+    writeFileSync(join(root, "psql"), `#!/bin/sh\ncat <<'E'\n${JSON.stringify(found)}\nE\n`);
+    chmodSync(join(root, "psql"), 0o755);
+    writeFileSync(join(root, "token"), "token-of-the-pod");
+    writeFileSync(join(root, "patroni-password"), "secret");
+    const config = {
+      kubernetes: { namespace: "shop", labels: { "app.example.com/component": "postgres" } },
+      postgresql: { bin_dir: root },
+    };
+    writeFileSync(join(root, "patroni.yml"), JSON.stringify(config));
+    const program = report.replaceAll(tokenFolder, root).replaceAll(folder.config, root)
+      .replaceAll(folder.credentials, root).replaceAll(folder.run, root)
+      .replaceAll("http://localhost:8008", `http://127.0.0.1:${port}`)
+      .replaceAll("https://%s", "http://%s").replaceAll(/time\.sleep\([^)]*\)/g, "pass");
+    for (let run = 0; run < runs; run++) {
+      const env = {
+        PATH: process.env["PATH"] ?? "",
+        HOSTNAME: "orders-0",
+        KUBERNETES_SERVICE_HOST: "127.0.0.1",
+        KUBERNETES_SERVICE_PORT: String(port),
+        http_proxy: "http://127.0.0.1:1",
+      };
+      const child = spawn("python3", ["-c", program, "on_reload", role, "orders"], { env });
+      let text = "";
+      child.stderr.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+      child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+      const code = await within(20_000, new Promise((done) => child.on("close", done)), "the program");
+      assert.is(code, 0, text);
+      assert.not.ok(text.includes("secret") || text.includes("token-of-the-pod"), "a secret was printed");
+    }
+    assert.ok(existsSync(join(root, "server.json")));
+  } finally {
+    server.closeAllConnections();
+    server.close();
+    rmSync(root, { recursive: true });
+  }
+  return seen;
+}
+
+const down: Changes = { max_connections: [200, "100"] };
+const up: Changes = { max_connections: ["100", "200"] };
+const buffers: Changes = { shared_buffers: ["128MB", "256MB"] };
+
+for (
+  const [what, scene, restarts] of [
+    [
+      "a primary whose parameter was lowered restarts",
+      { role: "primary", own: down, others: [down, down] },
+      1,
+    ],
+    ["a replica never does", { role: "replica", own: down }, 0],
+    ["nothing waits: nothing restarts", { role: "primary", own: {} }, 0],
+    [
+      "a raised parameter is not for the primary to begin with",
+      { role: "primary", own: up, others: [up] },
+      0,
+    ],
+    ["another parameter neither", { role: "primary", own: buffers, others: [buffers] }, 0],
+    [
+      "with another one, it restarts once the standbys run with that",
+      { role: "primary", own: { ...down, ...buffers }, others: [down, down] },
+      1,
+    ],
+    ["a value that is not a number is nobody's to judge", {
+      role: "primary",
+      own: { max_connections: ["?", "1"] },
+    }, 0],
+  ] as [string, Scene, number][]
+) {
+  test(`report: ${what}`, async () => {
+    const { restarts: seen } = await play(scene);
+    assert.equal(
+      seen,
+      Array.from({ length: restarts }, () => ({
+        authorization: `Basic ${btoa("patroni:secret")}`,
+        body: { restart_pending: true, role: "primary" },
+      })),
+    );
+  });
+}
+
+test("report: the pod says what its server runs with and what it refused, once", async () => {
+  const { notes } = await play({ role: "replica", own: {}, refused: { timezone: "Mars" }, runs: 2 });
+  assert.equal(notes, [{ runs: { max_connections: "100" }, refused: { timezone: "Mars" } }]);
+});
+
+test("report: the password and the token are in no argument and not printed", () => {
+  assert.not.ok(/environ\[".*(PASS|TOKEN)/.test(report));
+  assert.ok(report.includes(`"${folder.credentials}/patroni-password"`));
+});
+
+uvuTest.run();
