@@ -20,8 +20,9 @@ import { createRuntimeMetrics, MetricsRegistry, type RuntimeMetrics } from "./me
 import type { ControllerOptions, EventRecorder, InformerOptions, ManagerOptions } from "./options.ts";
 import { nameOf } from "./paths.ts";
 import { systemClock, systemRandom } from "./platform/clock.ts";
+import { hostName } from "./platform/environment.ts";
 import { type Answer, serveHttp } from "./platform/http_server.ts";
-import { hostName, processCosts } from "./platform/process.ts";
+import { processCosts } from "./platform/process.ts";
 import { type Clock, type Random, sleep, withDeadline } from "./ports.ts";
 import { SplitClient } from "./split_client.ts";
 import type { AnyResource, KubernetesObject, Resource } from "./types.ts";

@@ -9,6 +9,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { messageOf } from "../errors.ts";
 import { createLogger } from "../logger.ts";
+import { readVariable } from "./environment.ts";
 import { exitCodes, runProcess } from "./process.ts";
 
 /** A flag that takes a value, a repeatable one, or a switch. */
@@ -59,13 +60,4 @@ export async function runCommand(
 function plain(line: { msg?: string; error?: string; cause?: string; signal?: string }): string {
   if (line.error === undefined) return `${line.msg}${line.signal ? ` (${line.signal})` : ""}`;
   return `error: ${line.error}${line.cause && !line.error.includes(line.cause) ? `: ${line.cause}` : ""}`;
-}
-
-/** Deno refuses a variable that was not allowed by name: to the program it is one that is not set. */
-function readVariable(name: string): string | undefined {
-  try {
-    return process.env[name];
-  } catch {
-    return undefined;
-  }
 }

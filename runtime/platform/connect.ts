@@ -9,11 +9,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
-import process from "node:process";
 import { ConfigurationError, messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import type { RestClient } from "../types.ts";
 import { systemClock } from "./clock.ts";
+import { readVariable } from "./environment.ts";
 import { kubeConfigCredentials, staticCredentials, tokenFileCredentials } from "./credentials.ts";
 import { type PlainKubeconfig, readPlainKubeconfig } from "./kubeconfig.ts";
 import { type Credentials, HttpTransport } from "./transport.ts";
@@ -52,9 +52,9 @@ const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
  */
 export async function connect(options: ConnectOptions = {}): Promise<Connection> {
   const env = options.env ?? {
-    KUBECONFIG: process.env.KUBECONFIG,
-    KUBERNETES_SERVICE_HOST: process.env.KUBERNETES_SERVICE_HOST,
-    KUBERNETES_SERVICE_PORT: process.env.KUBERNETES_SERVICE_PORT,
+    KUBECONFIG: readVariable("KUBECONFIG"),
+    KUBERNETES_SERVICE_HOST: readVariable("KUBERNETES_SERVICE_HOST"),
+    KUBERNETES_SERVICE_PORT: readVariable("KUBERNETES_SERVICE_PORT"),
   };
   const named = options.kubeconfig ?? env.KUBECONFIG;
   if (!named) {
@@ -94,7 +94,7 @@ function connectInCluster(
   return transport(options, {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     namespace: existsSync(join(folder, "namespace")) ? read("namespace").trim() : "default",
-    credentials: tokenFileCredentials({ ca: read("ca.crt") }, tokenFile, clock),
+    credentials: tokenFileCredentials(() => ({ ca: read("ca.crt") }), tokenFile, clock),
   });
 }
 
@@ -123,7 +123,7 @@ function plainCredentials(
   clock: Clock,
   again: () => PlainKubeconfig | undefined,
 ): Credentials {
-  if (plain.tokenFile) return tokenFileCredentials(plain.tls, plain.tokenFile, clock);
+  if (plain.tokenFile) return tokenFileCredentials(() => plain.tls, plain.tokenFile, clock);
   return staticCredentials(plain.tls, plain.token, () => {
     const fresh = again() ?? plain;
     return Promise.resolve(staticCredentials(fresh.tls, fresh.token));

@@ -41,13 +41,16 @@ export function staticCredentials(
   };
 }
 
-/** Credentials with a token in a file, read again each minute and at once on 401. */
-export function tokenFileCredentials(tls: TlsOptions, file: string, clock: Clock): Credentials {
+/** Credentials with a token in a file, read again each minute, with the CA beside it, and at once on 401. */
+export function tokenFileCredentials(readTls: () => TlsOptions, file: string, clock: Clock): Credentials {
+  let tls = readTls();
   let token = "";
   let readAtMs = -Infinity;
   const read = async () => {
     try {
       token = (await readFile(file, "utf8")).trim();
+      const fresh = readTls();
+      if (!sameTls(fresh, tls)) tls = fresh;
       readAtMs = clock.monotonic();
     } catch (cause) {
       // A token that was read before may still be good; without any there is nothing to try.

@@ -3,7 +3,6 @@
  * @module
  */
 
-import { hostname } from "node:os";
 import process from "node:process";
 import { CacheSyncError, ConfigurationError, DeadlineError, LeaseLostError } from "../errors.ts";
 import { createLogger, type Logger } from "../logger.ts";
@@ -76,11 +75,6 @@ async function keepYoungSpaceSmall(): Promise<void> {
   if ("Deno" in globalThis) return;
   const { setFlagsFromString } = await import("node:v8");
   setFlagsFromString("--semi-space-growth-factor=1");
-}
-
-/** Who we are: the pod's name, or the machine's. */
-export function hostName(): string {
-  return hostname();
 }
 
 /** What the process costs, under Prometheus' standard names. */

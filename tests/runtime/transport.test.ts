@@ -383,7 +383,28 @@ test("rule 45: a token file is read again each minute, and at once on 401", asyn
       clock.freeze(60_000);
       valid = "three";
       await transport.performRequest(get);
-    }, tokenFileCredentials({}, file, clock));
+    }, tokenFileCredentials(() => noTls, file, clock));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("rule 45: a CA that was replaced is taken with the next reading of the token", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "token-"));
+  const clock = new FakeClock();
+  let ca = "one";
+  writeFileSync(join(folder, "token"), "t");
+  try {
+    const credentials = tokenFileCredentials(() => ({ ca }), join(folder, "token"), clock);
+    await credentials.headers();
+    const first = credentials.tls();
+    clock.freeze(60_000);
+    await credentials.headers();
+    assert.is(credentials.tls(), first, "the same object while nothing has changed: connections are kept");
+    ca = "two";
+    clock.freeze(60_000);
+    await credentials.headers();
+    assert.equal(credentials.tls(), { ca: "two" });
   } finally {
     rmSync(folder, { recursive: true });
   }
