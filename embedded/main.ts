@@ -44,6 +44,10 @@ async function main(): Promise<number> {
     console.error(`Cannot listen on port "${values.port}": not a number from 0 to 65535`);
     return 2;
   }
+  // Before anything is told to anybody who might then send a signal.
+  const stopped = new Promise<void>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
+  });
   try {
     const crds: unknown[] = [];
     for (const path of values.crd) crds.push(...await readDefinitions(path));
@@ -55,9 +59,7 @@ async function main(): Promise<number> {
       ...(values.namespace ? { namespace: values.namespace, namespaces: extra(values.namespace) } : {}),
     });
     console.log(`Kubernetes API (embedded) at ${server.url}\nexport KUBECONFIG=${server.kubeconfig}`);
-    await new Promise<void>((resolve) => {
-      for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
-    });
+    await stopped;
     await server.close();
     return 0;
   } catch (error) {
@@ -78,4 +80,4 @@ async function readDefinitions(path: string): Promise<unknown[]> {
   }).filter((object) => object?.kind === "CustomResourceDefinition");
 }
 
-process.exitCode = await main();
+process.exit(await main());
