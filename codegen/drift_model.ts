@@ -97,7 +97,9 @@ function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): M
   const model = typeModel(module, base!);
   const opened = model.kind === "named" ? modelOf(module, model.name) : model;
   const conditions = others.map((other) => other.getText(module.file).replace(/\s+/g, " ")).join(" & ");
-  if (opened.kind !== "object") return { kind: "other", text: type.getText(module.file).replace(/\s+/g, " ") };
+  if (opened.kind !== "object") {
+    return { kind: "other", text: type.getText(module.file).replace(/\s+/g, " ") };
+  }
   return { ...opened, conditions: [opened.conditions, conditions].filter((text) => text !== "").join(" & ") };
 }
 

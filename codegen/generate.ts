@@ -234,7 +234,7 @@ function builtInTypes(kind: ApiKind, own: Printable, names: KindNames): Printabl
     {
       name: names.read,
       shape: { type: "intersection", allOf: [write, present({ metadata })] },
-      doc: `A ${kind.kind} as the API server returns it.`,
+      doc: `${kind.kind} as the API server returns it.`,
     },
     {
       name: names.list,

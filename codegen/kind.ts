@@ -81,9 +81,7 @@ export function kindTypes(
       field("items", { type: "array", items: stored }),
     ],
   };
-  const readDoc = `${
-    article(crd.kind)
-  } ${crd.kind} as the API server returns it: defaults filled in, with its status.`;
+  const readDoc = `${crd.kind} as the API server returns it: defaults filled in, with its status.`;
   const deprecated = deprecationOf(version);
   return [
     { name: kindNames.write, shape: write, doc: docOf(crd, version) },
@@ -96,10 +94,6 @@ export function kindTypes(
     ...naming.declared,
     ...naming.aliases,
   ];
-}
-
-function article(kind: string): string {
-  return /^[AEIOU]/i.test(kind) ? "An" : "A";
 }
 
 function field(key: string, shape: Shape, doc = ""): Field {

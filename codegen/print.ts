@@ -9,6 +9,7 @@
 import type * as OpenApiTypeScript from "openapi-typescript";
 import ts from "typescript";
 import { blockComment, commentText } from "./comments.ts";
+import type { Json } from "./json.ts";
 import { type Field, type ObjectShape, type Shape, union } from "./schema/shape.ts";
 
 // The two files that are needed: the package's own door loads its document bundler as well, 0.15 s more.
@@ -65,8 +66,10 @@ export class TypePrinter {
       propertiesRequiredByDefault: false,
       readWriteMarkers: false,
       transform: (schema: unknown) => hookedType((schema as Carrier).shape, nameOf),
+      postTransform: joined,
       transformProperty: (property: ts.PropertySignature, schema: unknown) => {
         const { doc } = schema as Carrier;
+        ts.setEmitFlags(property.name, ts.EmitFlags.NoAsciiEscaping);
         if (doc !== undefined && doc !== "") {
           ts.addSyntheticLeadingComment(
             property,
@@ -191,7 +194,7 @@ function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
     case "undefined":
       return UNDEFINED;
     case "literal":
-      return tsUnion(shape.values.map(tsLiteral));
+      return tsUnion(shape.values.map(literal));
     case "reference":
       return ts.factory.createTypeReferenceNode(
         shape.to.name ?? fail(`Declaration ${shape.to.id} has no name`),
@@ -199,13 +202,44 @@ function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
     case "inherited":
       return ts.factory.createIndexedAccessTypeNode(
         ts.factory.createTypeReferenceNode("globalThis.Object"),
-        tsLiteral(shape.key),
+        literal(shape.key),
       );
     case "imported":
       return ts.factory.createTypeReferenceNode(nameOf(shape));
     default:
       return undefined;
   }
+}
+
+/** A value as a type; texts as readable as JSON allows. */
+function literal(value: Json): ts.TypeNode {
+  if (typeof value !== "string") return tsLiteral(value);
+  return ts.factory.createLiteralTypeNode(
+    ts.setEmitFlags(ts.factory.createStringLiteral(value), ts.EmitFlags.NoAsciiEscaping),
+  );
+}
+
+/** What a type is printed as: short objects on one line, keys and an index signature together. */
+function joined(type: ts.TypeNode): ts.TypeNode {
+  const isObject = ts.isIntersectionTypeNode(type) && type.types.length === 2 &&
+    type.types.every(ts.isTypeLiteralNode) &&
+    membersOf(type.types[1]!).every(ts.isIndexSignatureDeclaration);
+  const result = isObject ? ts.factory.createTypeLiteralNode(membersOf(type)) : type;
+  if (ts.isTypeLiteralNode(result) && result.members.length <= 4 && result.members.every(isShort)) {
+    ts.setEmitFlags(result, ts.EmitFlags.SingleLine);
+  }
+  return result;
+}
+
+/** A member without comment whose type is a word, or a list of words. */
+function isShort(member: ts.TypeElement): boolean {
+  if (ts.getSyntheticLeadingComments(member) !== undefined) return false;
+  if (!ts.isPropertySignature(member) && !ts.isIndexSignatureDeclaration(member)) return false;
+  let type = member.type;
+  while (type !== undefined && ts.isArrayTypeNode(type)) type = type.elementType;
+  return type !== undefined &&
+    (ts.isTypeReferenceNode(type) || ts.isLiteralTypeNode(type) ||
+      !ts.isTypeLiteralNode(type) && ts.isToken(type));
 }
 
 /** The members of a type literal, or of an intersection of them. */

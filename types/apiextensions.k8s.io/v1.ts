@@ -202,12 +202,8 @@ export interface JSONSchemaProps {
   /** default is a default value for undefined object fields. Defaulting is a beta feature under the CustomResourceDefaulting feature gate. Defaulting requires spec.preserveUnknownFields to be false. */
   default?: unknown;
   /** Each value: Default: {} */
-  definitions?: {
-    [key: string]: JSONSchemaProps;
-  };
-  dependencies?: {
-    [key: string]: unknown;
-  };
+  definitions?: { [key: string]: JSONSchemaProps; };
+  dependencies?: { [key: string]: unknown; };
   description?: string;
   enum?: unknown[];
   example?: unknown;
@@ -246,13 +242,9 @@ export interface JSONSchemaProps {
   oneOf?: JSONSchemaProps[];
   pattern?: string;
   /** Each value: Default: {} */
-  patternProperties?: {
-    [key: string]: JSONSchemaProps;
-  };
+  patternProperties?: { [key: string]: JSONSchemaProps; };
   /** Each value: Default: {} */
-  properties?: {
-    [key: string]: JSONSchemaProps;
-  };
+  properties?: { [key: string]: JSONSchemaProps; };
   /** Each item: Default: "" */
   required?: string[];
   title?: string;
@@ -467,10 +459,8 @@ export interface CustomResourceDefinition {
   status?: CustomResourceDefinitionStatus;
 }
 
-/** A CustomResourceDefinition as the API server returns it. */
-export type StoredCustomResourceDefinition = CustomResourceDefinition & {
-  metadata: StoredObjectMeta;
-};
+/** CustomResourceDefinition as the API server returns it. */
+export type StoredCustomResourceDefinition = CustomResourceDefinition & { metadata: StoredObjectMeta; };
 
 /** A list of CustomResourceDefinition objects. */
 export interface CustomResourceDefinitionList {

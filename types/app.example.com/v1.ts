@@ -25,15 +25,13 @@ export interface Database {
   spec: DatabaseSpec;
 }
 
-/** A Database as the API server returns it: defaults filled in, with its status. */
+/** Database as the API server returns it: defaults filled in, with its status. */
 export interface StoredDatabase {
   /** The API group and version, app.example.com/v1. */
   apiVersion: "app.example.com/v1";
   /** Database. */
   kind: "Database";
-  metadata: StoredCustomObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredCustomObjectMeta & { namespace: string; };
   /**
    * What the Database should be.
    *
@@ -77,9 +75,7 @@ export interface DatabaseSpec {
    * Each value: Length: at most 1024
    * Each value: Pattern: ^[^\x00-\x08\x0a-\x1f\x7f]*$
    */
-  parameters?: {
-    [key: string]: string;
-  };
+  parameters?: { [key: string]: string; };
   /** What happens to the volume claims of members that are scaled away. */
   pvcRetention?: DatabaseSpecPvcRetention;
   /** Compute resources of each member's postgres container. */
@@ -173,9 +169,7 @@ export interface StoredDatabaseSpec {
    * Each value: Length: at most 1024
    * Each value: Pattern: ^[^\x00-\x08\x0a-\x1f\x7f]*$
    */
-  parameters?: {
-    [key: string]: string;
-  };
+  parameters?: { [key: string]: string; };
   /** What happens to the volume claims of members that are scaled away. */
   pvcRetention?: DatabaseSpecPvcRetention;
   /** Compute resources of each member's postgres container. */

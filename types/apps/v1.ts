@@ -321,11 +321,9 @@ export interface Deployment {
   status?: DeploymentStatus;
 }
 
-/** A Deployment as the API server returns it. */
+/** Deployment as the API server returns it. */
 export type StoredDeployment = Deployment & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Deployment objects. */
@@ -365,11 +363,9 @@ export interface StatefulSet {
   status?: StatefulSetStatus;
 }
 
-/** A StatefulSet as the API server returns it. */
+/** StatefulSet as the API server returns it. */
 export type StoredStatefulSet = StatefulSet & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of StatefulSet objects. */

@@ -376,11 +376,9 @@ export interface CronJob {
   status?: CronJobStatus;
 }
 
-/** A CronJob as the API server returns it. */
+/** CronJob as the API server returns it. */
 export type StoredCronJob = CronJob & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of CronJob objects. */
@@ -414,11 +412,9 @@ export interface Job {
   status?: JobStatus;
 }
 
-/** A Job as the API server returns it. */
+/** Job as the API server returns it. */
 export type StoredJob = Job & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Job objects. */

@@ -41,11 +41,9 @@ export interface Lease {
   spec?: LeaseSpec;
 }
 
-/** A Lease as the API server returns it. */
+/** Lease as the API server returns it. */
 export type StoredLease = Lease & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Lease objects. */

@@ -122,9 +122,7 @@ export interface CSIVolumeSource {
    *
    * Each value: Default: ""
    */
-  volumeAttributes?: {
-    [key: string]: string;
-  };
+  volumeAttributes?: { [key: string]: string; };
 }
 
 /** Adds and removes POSIX capabilities from running containers. */
@@ -988,9 +986,7 @@ export interface FlexVolumeSource {
    *
    * Each value: Default: ""
    */
-  options?: {
-    [key: string]: string;
-  };
+  options?: { [key: string]: string; };
   /** readOnly is Optional: defaults to false (read/write). ReadOnly here will force the ReadOnly setting in VolumeMounts. */
   readOnly?: boolean;
   /** secretRef is Optional: secretRef is reference to the secret object containing sensitive information to pass to the plugin scripts. This may be empty if no secret object is specified. If the secret object contains more than one secret, all secrets are passed to the plugin scripts. */
@@ -2027,9 +2023,7 @@ export interface PodCertificateProjection {
    *
    * Each value: Default: ""
    */
-  userAnnotations?: {
-    [key: string]: string;
-  };
+  userAnnotations?: { [key: string]: string; };
 }
 
 /** PodCondition contains details for the current condition of this pod. */
@@ -2338,9 +2332,7 @@ export interface PodSpec {
    *
    * Each value: Default: ""
    */
-  nodeSelector?: {
-    [key: string]: string;
-  };
+  nodeSelector?: { [key: string]: string; };
   /**
    * Specifies the OS of the containers in the pod. Some pod and container fields are restricted if this is set.
    *
@@ -3131,9 +3123,7 @@ export interface ServiceSpec {
    *
    * Each value: Default: ""
    */
-  selector?: {
-    [key: string]: string;
-  };
+  selector?: { [key: string]: string; };
   /**
    * Supports "ClientIP" and "None". Used to maintain session affinity. Enable client IP based session affinity. Must be ClientIP or None. Defaults to None. More info: https://kubernetes.io/docs/concepts/services-networking/service/#virtual-ips-and-service-proxies
    *
@@ -3602,26 +3592,20 @@ export interface ConfigMap {
    *
    * Each value: Format: byte
    */
-  binaryData?: {
-    [key: string]: string;
-  };
+  binaryData?: { [key: string]: string; };
   /**
    * Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not overlap with the keys in the BinaryData field, this is enforced during validation process.
    *
    * Each value: Default: ""
    */
-  data?: {
-    [key: string]: string;
-  };
+  data?: { [key: string]: string; };
   /** Immutable, if set to true, ensures that data stored in the ConfigMap cannot be updated (only object metadata can be modified). If not set to true, the field can be modified at any time. Defaulted to nil. */
   immutable?: boolean;
 }
 
-/** A ConfigMap as the API server returns it. */
+/** ConfigMap as the API server returns it. */
 export type StoredConfigMap = ConfigMap & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of ConfigMap objects. */
@@ -3683,11 +3667,9 @@ export interface Event {
   type?: string;
 }
 
-/** A Event as the API server returns it. */
+/** Event as the API server returns it. */
 export type StoredEvent = Event & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Event objects. */
@@ -3721,10 +3703,8 @@ export interface Namespace {
   status?: NamespaceStatus;
 }
 
-/** A Namespace as the API server returns it. */
-export type StoredNamespace = Namespace & {
-  metadata: StoredObjectMeta;
-};
+/** Namespace as the API server returns it. */
+export type StoredNamespace = Namespace & { metadata: StoredObjectMeta; };
 
 /** A list of Namespace objects. */
 export interface NamespaceList {
@@ -3757,10 +3737,8 @@ export interface Node {
   status?: NodeStatus;
 }
 
-/** A Node as the API server returns it. */
-export type StoredNode = Node & {
-  metadata: StoredObjectMeta;
-};
+/** Node as the API server returns it. */
+export type StoredNode = Node & { metadata: StoredObjectMeta; };
 
 /** A list of Node objects. */
 export interface NodeList {
@@ -3793,11 +3771,9 @@ export interface PersistentVolumeClaim {
   status?: PersistentVolumeClaimStatus;
 }
 
-/** A PersistentVolumeClaim as the API server returns it. */
+/** PersistentVolumeClaim as the API server returns it. */
 export type StoredPersistentVolumeClaim = PersistentVolumeClaim & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of PersistentVolumeClaim objects. */
@@ -3831,11 +3807,9 @@ export interface Pod {
   status?: PodStatus;
 }
 
-/** A Pod as the API server returns it. */
+/** Pod as the API server returns it. */
 export type StoredPod = Pod & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Pod objects. */
@@ -3868,9 +3842,7 @@ export interface Secret {
    *
    * Each value: Format: byte
    */
-  data?: {
-    [key: string]: string;
-  };
+  data?: { [key: string]: string; };
   /** Immutable, if set to true, ensures that data stored in the Secret cannot be updated (only object metadata can be modified). If not set to true, the field can be modified at any time. Defaulted to nil. */
   immutable?: boolean;
   /**
@@ -3878,18 +3850,14 @@ export interface Secret {
    *
    * Each value: Default: ""
    */
-  stringData?: {
-    [key: string]: string;
-  };
+  stringData?: { [key: string]: string; };
   /** Used to facilitate programmatic handling of secret data. More info: https://kubernetes.io/docs/concepts/configuration/secret/#secret-types */
   type?: string;
 }
 
-/** A Secret as the API server returns it. */
+/** Secret as the API server returns it. */
 export type StoredSecret = Secret & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Secret objects. */
@@ -3923,11 +3891,9 @@ export interface Service {
   status?: ServiceStatus;
 }
 
-/** A Service as the API server returns it. */
+/** Service as the API server returns it. */
 export type StoredService = Service & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Service objects. */
@@ -3973,11 +3939,9 @@ export interface ServiceAccount {
   secrets?: ObjectReference[];
 }
 
-/** A ServiceAccount as the API server returns it. */
+/** ServiceAccount as the API server returns it. */
 export type StoredServiceAccount = ServiceAccount & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of ServiceAccount objects. */

@@ -58,11 +58,9 @@ export interface Event {
   type?: string;
 }
 
-/** A Event as the API server returns it. */
+/** Event as the API server returns it. */
 export type StoredEvent = Event & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Event objects. */

@@ -73,9 +73,7 @@ export interface LabelSelector {
    *
    * Each value: Default: ""
    */
-  matchLabels?: {
-    [key: string]: string;
-  };
+  matchLabels?: { [key: string]: string; };
 }
 
 /** A label selector requirement is a selector that contains values, a key, and an operator that relates the key and values. */
@@ -133,11 +131,7 @@ export interface ManagedFieldsEntry {
 }
 
 /** The metadata of an object to write: it has a name, or asks for one. */
-export type NamedObjectMeta = ObjectMeta & ({
-  name: string;
-} | {
-  generateName: string;
-});
+export type NamedObjectMeta = ObjectMeta & ({ name: string; } | { generateName: string; });
 
 /** ObjectMeta is metadata that all persisted resources must have, which includes all objects users must create. */
 export interface ObjectMeta {
@@ -146,9 +140,7 @@ export interface ObjectMeta {
    *
    * Each value: Default: ""
    */
-  annotations?: {
-    [key: string]: string;
-  };
+  annotations?: { [key: string]: string; };
   /**
    * CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.
    *
@@ -194,9 +186,7 @@ export interface ObjectMeta {
    *
    * Each value: Default: ""
    */
-  labels?: {
-    [key: string]: string;
-  };
+  labels?: { [key: string]: string; };
   /**
    * ManagedFields maps workflow-id and version to the set of fields that are managed by that workflow. This is mostly for internal housekeeping, and users typically shouldn't need to set or understand this field. A workflow can be the user's name, a controller's name, or the name of a specific apply path like "ci-cd". The set of fields is always in the version that the workflow used when modifying the object.
    *
@@ -260,9 +250,7 @@ export interface Preconditions {
 }
 
 /** A value under `additionalProperties: true`: the API server keeps scalars and lists, and prunes what is in objects. */
-export type PrunedValue = string | number | boolean | null | {
-  [key: string]: never;
-} | PrunedValue[];
+export type PrunedValue = string | number | boolean | null | { [key: string]: never; } | PrunedValue[];
 
 /** ShardInfo describes the shard selector that was applied to produce a list response. Its presence on a list response indicates the list is a filtered subset. */
 export interface ShardInfo {
@@ -335,14 +323,7 @@ export interface StatusDetails {
 }
 
 /** The metadata of a custom resource that the API server returned. */
-export type StoredCustomObjectMeta = StoredObjectMeta & {
-  generation: number;
-};
+export type StoredCustomObjectMeta = StoredObjectMeta & { generation: number; };
 
 /** The metadata of an object that the API server returned. */
-export type StoredObjectMeta = ObjectMeta & {
-  name: string;
-  uid: string;
-  resourceVersion: string;
-  creationTimestamp: string;
-};
+export type StoredObjectMeta = ObjectMeta & { name: string; uid: string; resourceVersion: string; creationTimestamp: string; };

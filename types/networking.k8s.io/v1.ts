@@ -122,11 +122,9 @@ export interface NetworkPolicy {
   spec?: NetworkPolicySpec;
 }
 
-/** A NetworkPolicy as the API server returns it. */
+/** NetworkPolicy as the API server returns it. */
 export type StoredNetworkPolicy = NetworkPolicy & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of NetworkPolicy objects. */

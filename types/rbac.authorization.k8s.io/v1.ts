@@ -87,10 +87,8 @@ export interface ClusterRole {
   rules?: PolicyRule[];
 }
 
-/** A ClusterRole as the API server returns it. */
-export type StoredClusterRole = ClusterRole & {
-  metadata: StoredObjectMeta;
-};
+/** ClusterRole as the API server returns it. */
+export type StoredClusterRole = ClusterRole & { metadata: StoredObjectMeta; };
 
 /** A list of ClusterRole objects. */
 export interface ClusterRoleList {
@@ -127,10 +125,8 @@ export interface ClusterRoleBinding {
   subjects?: Subject[];
 }
 
-/** A ClusterRoleBinding as the API server returns it. */
-export type StoredClusterRoleBinding = ClusterRoleBinding & {
-  metadata: StoredObjectMeta;
-};
+/** ClusterRoleBinding as the API server returns it. */
+export type StoredClusterRoleBinding = ClusterRoleBinding & { metadata: StoredObjectMeta; };
 
 /** A list of ClusterRoleBinding objects. */
 export interface ClusterRoleBindingList {
@@ -165,11 +161,9 @@ export interface Role {
   rules?: PolicyRule[];
 }
 
-/** A Role as the API server returns it. */
+/** Role as the API server returns it. */
 export type StoredRole = Role & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of Role objects. */
@@ -207,11 +201,9 @@ export interface RoleBinding {
   subjects?: Subject[];
 }
 
-/** A RoleBinding as the API server returns it. */
+/** RoleBinding as the API server returns it. */
 export type StoredRoleBinding = RoleBinding & {
-  metadata: StoredObjectMeta & {
-    namespace: string;
-  };
+  metadata: StoredObjectMeta & { namespace: string; };
 };
 
 /** A list of RoleBinding objects. */
