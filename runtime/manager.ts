@@ -219,7 +219,9 @@ export class Manager {
       }
       this.#state = "running";
       this.log.info("Starting controllers", { controllers: this.#controllers.map(({ name }) => name) });
-      running.push(...this.#controllers.map((controller) => controller.run(stopping, abort.signal)));
+      running.push(
+        ...this.#controllers.map((controller) => controller.run(stopping, abort.signal).catch(fail)),
+      );
       await aborted(stopping);
     } catch (error) {
       if (!stopping.aborted) fail(error);
@@ -296,7 +298,7 @@ export class Manager {
     const entries = this.#informers.get(nameOf(resource)) ?? [];
     entries.push({ informer: informer as unknown as Informer, transform: options.transform });
     this.#informers.set(nameOf(resource), entries);
-    if (this.#state === "running") this.#runInformer(informer as unknown as Informer);
+    if (this.#caches && !this.#caches.signal.aborted) this.#runInformer(informer as unknown as Informer);
     return informer;
   }
 
