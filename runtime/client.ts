@@ -7,7 +7,7 @@
  * @module
  */
 
-import { ApiError, isNotFound } from "./errors.ts";
+import { ApiError, isExpired, isNotFound } from "./errors.ts";
 import { apiVersionOf, collectionPath, objectPath } from "./paths.ts";
 import { type Clock, sleep } from "./ports.ts";
 import { systemClock } from "./platform/clock.ts";
@@ -137,7 +137,10 @@ export class Client implements ResourceClient {
     }
   }
 
-  /** All objects selected, page after page of one snapshot; with `limit`, the first page of that size only. */
+  /**
+   * All objects selected, page after page of one snapshot; with `limit`, the first page of that size only. When the
+   * snapshot expires on the way, all of the present one in a single answer.
+   */
   async list<Read, Write>(
     resource: Resource<Read, Write>,
     options: Selection & { limit?: number; signal?: AbortSignal } = {},
@@ -145,11 +148,19 @@ export class Client implements ResourceClient {
     const items: Read[] = [];
     let continueToken: string | undefined;
     while (true) {
-      const page = await this.listPage(resource, {
-        ...options,
-        limit: options.limit ?? PAGE_SIZE,
-        continueToken,
-      });
+      const isFirst = continueToken === undefined;
+      let page: ListPage;
+      try {
+        page = await this.listPage(resource, {
+          ...options,
+          limit: options.limit ?? PAGE_SIZE,
+          continueToken,
+        });
+      } catch (error) {
+        if (isFirst || !isExpired(error)) throw error;
+        items.length = 0;
+        page = await this.listPage(resource, { ...options, limit: 0 });
+      }
       items.push(...page.items as Read[]);
       continueToken = page.continueToken;
       if (!continueToken || options.limit !== undefined) {

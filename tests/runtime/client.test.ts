@@ -36,6 +36,16 @@ test("list follows all pages; with a limit it is the first page alone", async ()
   assert.is((await client.list(children, { limit: 7 })).items.length, 7);
 });
 
+test("rule 2: a snapshot that expires between two pages leads to one whole list", async () => {
+  const { client, server } = setUp();
+  for (let index = 0; index < 700; index++) server.put("configmaps", { metadata: { name: `c-${index}` } });
+  server.intercept = (request) => {
+    if (request.query.continue) throw new ApiError(410, "too old", { reason: "Expired" });
+  };
+  assert.is((await client.list(children)).items.length, 700);
+  assert.equal(server.lists.map(({ query }) => query.limit), ["500", "500", "0"]);
+});
+
 test("writes say who writes: field manager, force for apply, dry run, subresource, content type", async () => {
   const { client, server } = setUp();
   const metadata = { namespace: "default", name: "a" };
