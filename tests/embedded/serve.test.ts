@@ -85,7 +85,7 @@ function run(args: string[]): { output: () => string; ended: Promise<number | nu
   child.stdout.on("data", (chunk) => text += chunk);
   child.stderr.on("data", (chunk) => text += chunk);
   const ended = new Promise<number | null>((resolve) => child.on("close", resolve));
-  return { output: () => text, ended, kill: () => child.kill("SIGTERM") };
+  return { output: () => text, ended, kill: () => process.kill(child.pid!, "SIGTERM") };
 }
 
 test("the program serves a definition from a file and ends cleanly on SIGTERM", async () => {
