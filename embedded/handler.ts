@@ -108,7 +108,7 @@ export class Handler {
   }
 
   /** Answers; never throws. */
-  answer(info: RequestInfo, seenRv: number | undefined): Response {
+  answer(info: RequestInfo, seenRv: number | undefined, signal?: AbortSignal): Response {
     const warnings: string[] = [];
     try {
       if (info.body.length > bodyBytesMax) {
@@ -118,7 +118,7 @@ export class Handler {
           "Request entity too large: limit is 3145728",
         );
       }
-      return withWarnings(this.#route(info, seenRv, warnings), warnings);
+      return withWarnings(this.#route(info, seenRv, warnings, signal), warnings);
     } catch (error) {
       if (error instanceof errors.StatusError) return withWarnings(error.response(), warnings);
       const text = error instanceof Error ? error.stack ?? error.message : String(error);
@@ -126,7 +126,7 @@ export class Handler {
     }
   }
 
-  #route(info: RequestInfo, seenRv: number | undefined, warnings: string[]): Response {
+  #route(info: RequestInfo, seenRv: number | undefined, warnings: string[], signal?: AbortSignal): Response {
     if (!info.resource) return this.#discovery(info);
     const reviewed = discovery.reviews[info.group]?.find((one) => one.plural === info.resource);
     if (reviewed && info.method === "POST") {
@@ -151,7 +151,7 @@ export class Handler {
       case "list":
         return this.#list(info, target, seenRv);
       case "watch":
-        return this.#watch(info, target, seenRv);
+        return this.#watch(info, target, seenRv, signal);
       case "create":
         return this.#create(info, target, warnings);
       case "update":
@@ -232,7 +232,7 @@ export class Handler {
     return json(listObject(target.kind, target.version, page));
   }
 
-  #watch(info: RequestInfo, target: Target, seenRv: number | undefined): Response {
+  #watch(info: RequestInfo, target: Target, seenRv: number | undefined, signal?: AbortSignal): Response {
     const by = restriction(info.namespace, info.name, info.query);
     predicate(target.kind, target.version, by);
     const as = outputForm(info.accept);
@@ -252,7 +252,7 @@ export class Handler {
       }
       return as?.startsWith("PartialObjectMetadata") ? partialMetadata(object) : object;
     };
-    const stream = this.#watches.open(target.kind, target.version, by, info.query, render, seenRv);
+    const stream = this.#watches.open(target.kind, target.version, by, info.query, render, seenRv, signal);
     return new Response(stream, { headers: { "content-type": "application/json" } });
   }
 

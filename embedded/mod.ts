@@ -105,10 +105,11 @@ export class EmbeddedApi {
       return new StatusError(503, "ServiceUnavailable", "the server is shutting down").response();
     }
     const info = await this.#handler.read(request);
-    const before = await this.#intercept.before?.(info, request);
+    const { signal } = request;
+    const before = await unlessAborted(signal, this.#intercept.before?.(info, request));
     if (before) return before;
-    const response = this.#handler.answer(info, seenRv);
-    return await this.#intercept.after?.(info, response) ?? response;
+    const response = this.#handler.answer(info, seenRv, signal);
+    return await unlessAborted(signal, this.#intercept.after?.(info, response)) ?? response;
   }
 
   /** Replaces the hooks around requests. */
@@ -146,9 +147,18 @@ export class EmbeddedApi {
     this.#watches.freeze(table);
   }
 
-  /** Sends what {@link freeze} held back. */
-  thaw(table: string): void {
-    this.#watches.thaw(table);
+  /**
+   * Sends what {@link freeze} held back.
+   *
+   * @param isLatestOnly tells only the last state of each object, so that what came and went stays unseen
+   */
+  thaw(table: string, isLatestOnly = false): void {
+    this.#watches.thaw(table, isLatestOnly);
+  }
+
+  /** Sends every watch event of a table (`group/plural`) twice, until told otherwise. */
+  repeatEvents(table: string, isOn = true): void {
+    this.#watches.repeat(table, isOn);
   }
 
   /** The stored objects of a table, frozen; for tests that look at the end state. */
@@ -177,5 +187,21 @@ export class EmbeddedApi {
     this.#controllers?.close();
     for (const end of this.#ends) end();
     this.#watches.close();
+  }
+}
+
+/** Waits for a hook, which may hang, but not beyond the request's own signal. */
+async function unlessAborted<T>(signal: AbortSignal, waiting: T | Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  if (!(waiting instanceof Promise)) return waiting;
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason instanceof Error ? signal.reason : new Error("Aborted"));
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([waiting, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

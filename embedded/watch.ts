@@ -136,10 +136,10 @@ class Watcher {
     this.#held ??= [];
   }
 
-  release(): void {
+  release(isLatestOnly: boolean): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    for (const change of held) this.see(change);
+    for (const change of isLatestOnly ? latest(held) : held) this.see(change);
   }
 
   /** Ends the stream normally. */
@@ -156,6 +156,13 @@ class Watcher {
     this.#controller.error(reason);
   }
 
+  /** Breaks the stream when the request is aborted. */
+  endWith(signal: AbortSignal): void {
+    const onAbort = () => this.abort(signal.reason instanceof Error ? signal.reason : new Error("Aborted"));
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#timers.add(() => signal.removeEventListener("abort", onAbort));
+  }
+
   /** No timer may outlive the watch. */
   #finish(): void {
     this.#isOpen = false;
@@ -165,19 +172,41 @@ class Watcher {
   }
 }
 
+/** One change for each object that has changed: from what was told last to what is so now. */
+function latest(changes: readonly Change[]): Change[] {
+  const found = new Map<string, Change>();
+  for (const change of changes) {
+    const { namespace, name } = change.object.metadata;
+    const key = `${namespace}/${name}`;
+    const first = found.get(key);
+    found.delete(key);
+    if (!first) found.set(key, change);
+    // What came and went in between was never seen.
+    else if (first.previous || change.type !== "DELETED") {
+      found.set(key, { ...change, previous: first.previous });
+    }
+  }
+  return [...found.values()];
+}
+
 /** Every open watch of a server. */
 export class Watches {
   readonly #backend: Backend;
   readonly #options: WatchOptions;
   readonly #open = new Set<Watcher>();
   readonly #frozen = new Set<string>();
+  readonly #repeated = new Set<string>();
   readonly #unsubscribe: () => void;
 
   constructor(backend: Backend, options: WatchOptions) {
     this.#backend = backend;
     this.#options = options;
     this.#unsubscribe = backend.storage.subscribe((change) => {
-      this.#open.forEach((watcher) => watcher.table === change.table && watcher.see(change));
+      this.#open.forEach((watcher) => {
+        if (watcher.table !== change.table) return;
+        watcher.see(change);
+        if (this.#repeated.has(change.table)) watcher.see(change);
+      });
     });
   }
 
@@ -198,6 +227,7 @@ export class Watches {
     query: URLSearchParams,
     render: Render,
     seenRv: number = this.#backend.storage.rv,
+    signal?: AbortSignal,
   ): ReadableStream<Uint8Array> {
     const { storage } = this.#backend;
     const asked = readWatchVersion(this.#backend, query.get("resourceVersion"));
@@ -219,6 +249,7 @@ export class Watches {
       return this.#gone(watcher, query.get("resourceVersion") ?? "");
     }
     this.#open.add(watcher);
+    if (signal) watcher.endWith(signal);
     if (isFromNow && !skipsInitial) {
       const page = list(this.#backend, kind, version, by, new URLSearchParams(), seenRv);
       for (const object of page.items) watcher.sendObject("ADDED", object);
@@ -275,9 +306,15 @@ export class Watches {
     for (const watcher of this.#open) if (watcher.table === table) watcher.hold();
   }
 
-  thaw(table: string): void {
+  thaw(table: string, isLatestOnly: boolean): void {
     this.#frozen.delete(table);
-    for (const watcher of this.#open) if (watcher.table === table) watcher.release();
+    for (const watcher of this.#open) if (watcher.table === table) watcher.release(isLatestOnly);
+  }
+
+  /** From now on every event of the table comes twice, or no longer does. */
+  repeat(table: string, isOn: boolean): void {
+    if (isOn) this.#repeated.add(table);
+    else this.#repeated.delete(table);
   }
 
   close(): void {

@@ -55,6 +55,44 @@ test("a hook is told verb, resource, subresource, namespace, name and body", asy
   api.api.close();
 });
 
+test("an aborted request rejects, hung or watching", async () => {
+  const api = new TestApi();
+  const stop = new AbortController();
+  api.api.intercept = { before: ({ verb }) => (verb === "get" ? new Promise(() => {}) : undefined) };
+  const hung = api.api.fetch(new Request(`http://api${configMaps}/a`, { signal: stop.signal }));
+  const response = await api.api.fetch(
+    new Request(`http://api${configMaps}?watch=true`, { signal: stop.signal }),
+  );
+  const read = response.body!.getReader().read();
+  stop.abort(new Error("enough"));
+  const failure = (promise: Promise<unknown>) => promise.then(() => "none", (error: Error) => error.message);
+  assert.is(await failure(hung), "enough");
+  assert.is(await failure(read), "enough");
+  assert.is(api.api.openWatches, 0);
+  api.api.close();
+});
+
+test("events can come twice, or only the latest of each object", async () => {
+  const api = new TestApi();
+  const watch = await api.watch(`${configMaps}?resourceVersion=${api.api.resourceVersion}`);
+  api.api.repeatEvents("/configmaps");
+  await api.post(configMaps, map);
+  api.api.repeatEvents("/configmaps", false);
+  assert.equal(await watch.take(2), ["ADDED a", "ADDED a"]);
+  api.api.freeze("/configmaps");
+  await api.patch(`${configMaps}/a`, { data: { x: "1" } });
+  await api.patch(`${configMaps}/a`, { data: { x: "2" } });
+  await api.post(configMaps, { metadata: { name: "b" } });
+  await api.delete(`${configMaps}/b`);
+  api.api.thaw("/configmaps", true);
+  const { type, object } = await watch.next();
+  assert.equal([type, object.data.x], ["MODIFIED", "2"]);
+  await api.delete(`${configMaps}/a`);
+  assert.equal(await watch.take(1), ["DELETED a"]);
+  await watch.close();
+  api.api.close();
+});
+
 test("a closed API answers 503 and has let go of everything", async () => {
   const api = new TestApi({ simulate: true });
   api.clock.advance(1000);
