@@ -266,6 +266,7 @@ const copied = [
 /** The schema as JSON Schema, for values only: unknown fields are looked for elsewhere. */
 function valueSchema(given: Schema, isBranch = false): Schema {
   if (given === true || given === false) return given;
+  if (given === objectMeta && ajv.getSchema("objectMeta") !== undefined) return { $ref: "objectMeta" };
   const schema = isBranch ? given : withEmbedded(given);
   const result: Schema = {};
   for (const keyword of copied) if (schema[keyword] !== undefined) result[keyword] = schema[keyword];
@@ -370,7 +371,9 @@ function rules(
     } catch (error) {
       problems.push({
         path: place,
-        message: `Invalid value: ${(error as Error).message} evaluating rule: ${rule.message ?? rule.rule}`,
+        message: `Invalid value: ${quoted(typeName(value))}: ${(error as Error).message} evaluating rule: ${
+          rule.message ?? rule.rule
+        }`,
       });
     }
   }
@@ -461,12 +464,13 @@ ajv.addKeyword({
   },
 });
 
+// Compiled once: it is in every kind.
+ajv.addSchema(valueSchema(objectMeta), "objectMeta");
+
 /** ajv's errors in the API server's words; what failed inside a branch is told by the branch's own keyword. */
 function problemsOf(errors: readonly ErrorObject[], root: Value): Problem[] {
-  return errors.filter(({ schemaPath }) =>
-    !/\/(?:allOf|anyOf|oneOf)\/\d+\//.test(schemaPath) && !/\/not\//.test(schemaPath) ||
-    /\/allOf\/\d+\/[^/]+$/.test(schemaPath)
-  )
+  const isOwn = ({ schemaPath }: ErrorObject) => !/\/(?:anyOf|oneOf)\/\d+\/|\/not\//.test(schemaPath);
+  return errors.filter(isOwn)
     .map((error) => {
       const path = pathOf(error.instancePath, root);
       if (error.keyword === "required") {

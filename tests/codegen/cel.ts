@@ -12,7 +12,9 @@ export function evaluateRule(rule: string, self: unknown, oldSelf?: unknown): bo
     return evaluate(rule, { self: celValue(self), oldSelf: celValue(oldSelf) }) !== false;
   } catch (error) {
     const { message } = error as Error;
-    if (/no such key/i.test(message)) throw new Error(message.split("\n")[0]!, { cause: error });
+    if (/no such key/i.test(message)) {
+      throw new Error(message.split("\n")[0]!.replace(/^No/, "no"), { cause: error });
+    }
     return true;
   }
 }

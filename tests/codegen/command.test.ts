@@ -1,0 +1,174 @@
+/**
+ * The command: exit codes, messages, and an output that is replaced as a whole or not at all.
+ * @module
+ */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { main } from "../../codegen/main.ts";
+import { crdOf } from "./crd_of.ts";
+
+const test = suite<{ folder: string; said: string[]; complained: string[]; restore: () => void }>("command");
+
+test.before.each(async (context) => {
+  context.folder = await mkdtemp(join(tmpdir(), "codegen-command-"));
+  context.said = [];
+  context.complained = [];
+  const { log, error } = console;
+  console.log = (line: string) => void context.said.push(line);
+  console.error = (line: string) => void context.complained.push(line);
+  context.restore = () => Object.assign(console, { log, error });
+});
+
+test.after.each(async ({ folder, restore }) => {
+  restore();
+  await rm(folder, { recursive: true });
+});
+
+const yes = JSON.stringify(crdOf({}));
+const no = JSON.stringify(crdOf({ kind: "Bad", schema: {} }));
+
+test("writes the output, says what it is, and --check finds nothing to say", async ({ folder, said }) => {
+  const [crd, out] = [join(folder, "crd.json"), join(folder, "out")];
+  await writeFile(crd, yes);
+  assert.is(await main([crd, "--out", out]), 0);
+  assert.equal((await readdir(out)).sort(), ["client.ts", "example.com", "meta"]);
+  assert.is(await main([crd, "--out", out, "--check"]), 0);
+  assert.equal(said, [`${out}: 1 kind in 3 files`, `${out} is up to date: 1 kind in 3 files`]);
+});
+
+test("--check exits with 1, tells the difference and writes nothing", async ({ folder, said }) => {
+  const [crd, out] = [join(folder, "crd.json"), join(folder, "out")];
+  await writeFile(crd, yes);
+  await main([crd, "--out", out, "--quiet"]);
+  const before = await readFile(join(out, "example.com/v1.ts"), "utf8");
+  await writeFile(
+    crd,
+    JSON.stringify(crdOf({ schema: { type: "object", properties: { a: { type: "string" } } } })),
+  );
+  assert.is(await main([crd, "--out", out, "--check"]), 1);
+  assert.equal(said, ["example.com/v1 Thing .a: added, optional"]);
+  assert.is(await readFile(join(out, "example.com/v1.ts"), "utf8"), before);
+});
+
+test("one bad input among many is named and nothing is written; with --keep-going the rest is", async ({ folder, complained }) => {
+  const out = join(folder, "out");
+  await mkdir(join(folder, "in/deep"), { recursive: true });
+  await writeFile(join(folder, "in/bad.json"), no);
+  await writeFile(join(folder, "in/broken.yaml"), "a: [");
+  await writeFile(join(folder, "in/deep/good.yml"), yes);
+  assert.is(await main([join(folder, "in"), "--out", out]), 2);
+  assert.ok(!(await readdir(folder)).includes("out"));
+  assert.match(complained[0]!, /^codegen: .*broken\.yaml: document 1: Cannot read the YAML: /);
+  assert.match(
+    complained[1]!,
+    /^codegen: .*bad\.json: CustomResourceDefinition "bads\.example\.com": version "v1": openAPIV3Schema: /,
+  );
+  assert.is(
+    complained[2],
+    "codegen: 2 inputs could not be generated; 1 other could be (--keep-going); nothing was written",
+  );
+  assert.is(await main([join(folder, "in"), "--out", out, "--keep-going", "--quiet"]), 2);
+  assert.ok((await readdir(out)).includes("example.com"));
+});
+
+test("a folder that holds anything else is not replaced", async ({ folder, complained }) => {
+  const [crd, out] = [join(folder, "crd.json"), join(folder, "src")];
+  await writeFile(crd, yes);
+  await mkdir(out);
+  await writeFile(join(out, "mine.ts"), "export {};\n");
+  assert.is(await main([crd, "--out", out]), 2);
+  assert.equal(await readdir(out), ["mine.ts"]);
+  assert.match(complained[0]!, "it holds mine.ts, which was not generated");
+  assert.equal((await readdir(folder)).sort(), ["crd.json", "src"]);
+});
+
+test("an output that cannot be written, a missing file, an unknown option and no input exit with 2", async ({ folder, complained }) => {
+  const crd = join(folder, "crd.json");
+  await writeFile(crd, yes);
+  assert.is(await main([crd, "--out", join(crd, "below")]), 2);
+  assert.is(await main([join(folder, "none.yaml")]), 2);
+  assert.is(await main(["--nonsense"]), 2);
+  assert.is(await main([]), 2);
+  assert.match(complained[0]!, "Cannot write the output");
+  assert.match(complained[1]!, /none\.yaml: No such file or folder$/);
+  assert.match(complained.find((line) => line.includes("nonsense"))!, "see --help");
+  assert.match(complained.at(-1)!, "No input");
+});
+
+test("reads globs and URLs; a URL that does not answer, or not with 200, is named", async ({ folder, complained }) => {
+  await writeFile(join(folder, "a.json"), yes);
+  assert.is(await main([join(folder, "*.json"), "--out", join(folder, "out"), "--quiet"]), 0);
+  const server = createServer((request, response) => {
+    response.statusCode = request.url === "/crd.json" ? 200 : 404;
+    response.end(request.url === "/crd.json" ? yes : "nothing here");
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    assert.is(await main([`${url}/crd.json`, "--out", join(folder, "out"), "--check", "--quiet"]), 0);
+    assert.is(await main([`${url}/none.json`, "--out", join(folder, "out")]), 2);
+    assert.is(complained[0], `codegen: ${url}/none.json: Cannot read the URL: it answered 404 Not Found`);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  }
+  complained.length = 0;
+  assert.is(await main([`${url}/crd.json`, "--out", join(folder, "out")]), 2);
+  assert.match(complained[0]!, `codegen: ${url}/crd.json: Cannot read the URL: `);
+});
+
+test("--from-cluster reads the cluster that the kubeconfig names; without permission it says so", async ({ folder, complained }) => {
+  let status = 200;
+  const server = createServer((_, response) => {
+    response.statusCode = status;
+    response.end(
+      JSON.stringify(
+        status === 200
+          ? { kind: "CustomResourceDefinitionList", items: [crdOf({}), crdOf({ group: "b.example.com" })] }
+          : { message: "customresourcedefinitions is forbidden" },
+      ),
+    );
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const kubeconfig = join(folder, "kubeconfig");
+  await writeFile(
+    kubeconfig,
+    JSON.stringify({
+      "current-context": "a",
+      "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
+      "clusters": [{ name: "c", cluster: { server: url } }],
+      "users": [{ name: "u", user: { token: "t" } }],
+    }),
+  );
+  const args = ["--from-cluster", "--kubeconfig", kubeconfig, "--out", join(folder, "out"), "--quiet"];
+  try {
+    assert.is(await main([...args, "--group", "b.example.com"]), 0);
+    assert.equal((await readdir(join(folder, "out"))).sort(), ["b.example.com", "client.ts", "meta"]);
+    status = 403;
+    assert.is(await main(args), 2);
+    assert.match(
+      complained[0]!,
+      "The API server does not permit it (403): customresourcedefinitions is forbidden",
+    );
+    assert.is(await main([...args, "--context", "none"]), 2);
+    assert.match(complained[1]!, 'No context is named "none"');
+  } finally {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  }
+});
+
+test("--help names each option and exits with 0", async ({ said }) => {
+  assert.is(await main(["--help"]), 0);
+  for (const option of ["--out", "--check", "--keep-going", "--from-cluster", "--kind", "--validator"]) {
+    assert.match(said[0]!, option);
+  }
+});
+
+test.run();
