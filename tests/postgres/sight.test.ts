@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { decide } from "../../postgres/decide.ts";
 import { annotation } from "../../postgres/names.ts";
 import { observe } from "../../postgres/observe.ts";
 import {
@@ -118,6 +119,45 @@ for (
     assert.equal(members.filter((member) => member.waitsForPrimary).map(({ ordinal }) => ordinal), waiting);
   });
 }
+
+function decided(pods: StoredPod[]) {
+  const seen = situationOf(sight(pods), nowMs);
+  const members = seen.members.map((member) => ({ ...member, upToDate: true }));
+  return decide({
+    ...seen,
+    members,
+    replicas: pods.length,
+    settled: true,
+    initialized: true,
+    durable: false,
+  });
+}
+
+test("while the primary is to restart in place, nobody is restarted, and the parameter is named", () => {
+  const message = "Waiting for orders-0 to restart in place: max_connections from 200 to 100";
+  assert.equal(decided([pod(0, down), pod(1, down)]), { kind: "wait", reason: "RollingOut", message });
+});
+
+test("a replica that restarts is told with the parameter that needs it", () => {
+  const message = "Restarting replica orders-1: max_connections from 200 to 100";
+  assert.equal(decided([pod(0), pod(1, down)]), {
+    kind: "restart",
+    pod: "orders-1",
+    reason: "RollingOut",
+    message,
+  });
+});
+
+test("a replica that does not come back with a parameter stops the others from trying it, by name", () => {
+  const failing = { ...pod(1), status: { conditions: [] } } as unknown as StoredPod;
+  const message =
+    "Waiting for orders-1 to serve; the others keep their parameters until then: shared_buffers from 128MB to 256MB";
+  assert.equal(decided([pod(0, buffers), failing, pod(2, buffers)]), {
+    kind: "wait",
+    reason: "Degraded",
+    message,
+  });
+});
 
 test("another parameter that is lowered restarts standbys first", () => {
   const { members } = observe("orders", {
