@@ -186,6 +186,9 @@ export class Controller {
         this.#running.delete(held);
       });
     this.#running.add(held);
+    held.catch(() => {
+      // The same error ends the run through `worked`, or through the wait for what still runs.
+    });
     return { worked: this.#untilAbandoned(reconciled, controller.signal, log) };
   }
 

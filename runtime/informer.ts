@@ -336,7 +336,12 @@ export class Informer<Read = KubernetesObject> {
     if (object.metadata) delete object.metadata.managedFields;
     if (!this.#options.transform) return object;
     try {
-      return this.#options.transform(object as Read) as KubernetesObject;
+      const { apiVersion, kind } = object;
+      const { name, namespace, uid, resourceVersion } = object.metadata ?? {};
+      const kept = this.#options.transform(object as Read) as KubernetesObject;
+      // Whatever it left out: without these an object can be neither found nor told from its successor.
+      const identity = { name, uid, resourceVersion, ...(namespace === undefined ? {} : { namespace }) };
+      return { ...kept, apiVersion, kind, metadata: { ...kept.metadata, ...identity } };
     } catch (error) {
       this.#handlerFailed(error, "transform");
       return object;

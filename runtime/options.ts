@@ -79,7 +79,8 @@ export interface InformerOptions<Read = KubernetesObject> {
   fieldSelector?: string;
   /**
    * Keeps less of each object: gets it fresh from the server, may change it, and returns what to keep.
-   * `metadata.managedFields` is gone already. What is left out here does not exist for readers of the cache.
+   * `metadata.managedFields` is gone already. What is left out here does not exist for readers of the cache; of an owned
+   * kind keep `metadata.ownerReferences`.
    */
   transform?(object: Read): Read;
   /** Named lookups: each function says under which values an object is found. */

@@ -363,7 +363,7 @@ test("only what is needed is kept: no managedFields, and what transform leaves; 
     labelSelector: "app=x",
     transform: (widget) => {
       if (widget.metadata?.name === "bad") throw new Error("in transform");
-      return { ...widget, spec: { size: widget.spec?.size } };
+      return { spec: { size: widget.spec?.size } };
     },
   });
   t.server.put("widgets", { metadata: { name: "a", labels: { app: "x" } }, spec: { size: 1, text: "long" } });
@@ -371,7 +371,13 @@ test("only what is needed is kept: no managedFields, and what transform leaves; 
   await t.start();
   assert.is(t.server.lists[0]?.query.labelSelector, "app=x");
   assert.equal(t.informer.get("default/a")?.spec, { size: 1 });
-  assert.is(t.informer.get("default/a")?.metadata?.managedFields, undefined);
+  assert.equal(t.informer.get("default/a"), {
+    apiVersion: "example.com/v1",
+    kind: "Widget",
+    metadata: { name: "a", namespace: "default", uid: "uid-1", resourceVersion: "101" },
+    spec: { size: 1 },
+  });
+  assert.is(t.informer.get("default/bad")?.metadata?.managedFields, undefined);
   assert.equal(t.informer.get("default/bad")?.spec, { size: 1, text: "long" });
   await t.stop();
 });
