@@ -16,7 +16,8 @@ import { systemClock } from "./clock.ts";
 import { readVariable } from "./environment.ts";
 import { kubeConfigCredentials, staticCredentials, tokenFileCredentials } from "./credentials.ts";
 import { type PlainKubeconfig, readPlainKubeconfig } from "./kubeconfig.ts";
-import { type Credentials, HttpTransport } from "./transport.ts";
+import type { Credentials } from "./authentication.ts";
+import { HttpTransport } from "./transport.ts";
 
 /** A connection to one API server. */
 export interface Connection extends RestClient {

@@ -11,7 +11,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { abortReason, type Clock } from "../ports.ts";
 import { Http1Connection } from "./http1.ts";
-import type { TlsOptions } from "./transport.ts";
+import type { TlsOptions } from "./authentication.ts";
 
 const IDLE_MAX_MS = 60_000;
 /** The kernel asks a silent peer whether it is there. */

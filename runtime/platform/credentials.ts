@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import { ConfigurationError, messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
-import type { Credentials, TlsOptions } from "./transport.ts";
+import type { Credentials, TlsOptions } from "./authentication.ts";
 
 /** A token file is read again at least this often: the kubelet rotates it, client-go reads it each minute. */
 const TOKEN_AGE_MAX_MS = 60_000;

@@ -10,7 +10,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { Buffer } from "node:buffer";
-import type { TlsOptions } from "./transport.ts";
+import type { TlsOptions } from "./authentication.ts";
 
 /** What a plain kubeconfig says. */
 export interface PlainKubeconfig {

@@ -14,28 +14,9 @@ import { Buffer } from "node:buffer";
 import { ApiError, DeadlineError, type Status } from "../errors.ts";
 import { abortReason, type Clock } from "../ports.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../types.ts";
+import type { Credentials } from "./authentication.ts";
 import { systemClock } from "./clock.ts";
 import { Connections } from "./connections.ts";
-
-/** How the TLS connection is made; all PEM. */
-export interface TlsOptions {
-  ca?: string | Buffer;
-  cert?: string | Buffer;
-  key?: string | Buffer;
-  passphrase?: string;
-  servername?: string;
-  rejectUnauthorized?: boolean;
-}
-
-/** Who we are, asked again for each request. */
-export interface Credentials {
-  /** A new object each time something in it changed: connections are made anew then. */
-  tls(): TlsOptions;
-  /** Headers that prove it: `authorization`. */
-  headers(): Promise<Record<string, string>> | Record<string, string>;
-  /** Called on 401: reads everything again. Answers false when that cannot help. */
-  refresh(): Promise<boolean>;
-}
 
 /** How the transport behaves; the defaults suit an operator. */
 export interface TransportOptions {

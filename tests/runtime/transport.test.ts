@@ -6,8 +6,9 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiError, DeadlineError } from "../../runtime/errors.ts";
+import type { Credentials } from "../../runtime/platform/authentication.ts";
 import { tokenFileCredentials } from "../../runtime/platform/credentials.ts";
-import { type Credentials, HttpTransport } from "../../runtime/platform/transport.ts";
+import { HttpTransport } from "../../runtime/platform/transport.ts";
 import { until, within } from "../within.ts";
 import { FakeClock } from "./fake_clock.ts";
 
