@@ -23,7 +23,7 @@ export interface Step {
   omit?: string[];
   /** Keeps parts of the answer for later steps, which name them as `{name}`: name -> path in the body. */
   save?: Record<string, string>;
-  /** Repeats the request until the answer has this status, or this value at this path; 10 s at most. */
+  /** Repeats the request until the answer has this status, or this value at this path; 30 s at most. */
   until?: { status?: number; path?: string; value?: Json };
 }
 
@@ -143,7 +143,7 @@ export function session(target: Target): (step: Step) => Promise<Answer> {
   const names = new Map<string, string>();
   return async (step) => {
     const real: Step = { ...step, path: filled(step.path, names), body: filled(step.body, names) };
-    const end = Date.now() + 10_000;
+    const end = Date.now() + 30_000;
     let answer = await target(real);
     const isDone = ({ until }: Step) =>
       !until || (until.status !== undefined && until.status === answer.status) ||
@@ -227,7 +227,9 @@ export function mask(value: Json, key = ""): Json {
       .replace(/resource version: \d+( \(\d+\))?(, current: \d+)?/g, "resource version: <rv>")
       .replace(/(the ResourceVersion in record )\(\d+\)/g, "$1(<rv>)")
       .replace(/(json parse error: |continue key is not valid: ).*$/, "$1<text>")
-      .replace(/\n@@.*$/s, "");
+      .replace(/\n@@.*$/s, "")
+      // The Age column.
+      .replace(/^\d+s$/, "<age>");
   }
   if (Array.isArray(value)) return value.map((item) => mask(item));
   if (typeof value === "object" && value !== null) {
