@@ -1,5 +1,8 @@
 /**
  * From a Request to what it asks for, and from the outcome to a Response.
+ *
+ * One piece although it is long: each verb is a few lines here, and they share how targets, options and
+ * answers are read and written.
  * @module
  */
 import { parse as parseYaml } from "yaml";

@@ -6,6 +6,9 @@
  * annotation `status`, the role label; and what it does: bootstrap, clone, failover when the primary's
  * pod goes, switchover on request (the request's annotations are cleared afterwards, the ConfigMap
  * stays, as in Patroni), pending restarts after a change of a parameter that needs one.
+ *
+ * One piece although it is long: the loop of the members and the ConfigMaps that they share only make
+ * sense together.
  * @module
  */
 import { parse as parseYaml } from "yaml";
