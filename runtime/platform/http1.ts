@@ -1,9 +1,9 @@
 /**
  * HTTP/1.1 on a socket: one request at a time, its answer handed on as it comes.
  *
- * Why not node:http: for 4,000 small requests it took 1.36 s of processor time and left 109 MiB resident on Deno 2.9.6
- * (1.69 s, 157 MiB on Node 24), this takes about half the time and leaves 25 MiB less on each; an operator is to be as
- * light as one in Go. What it speaks is RFC 9112 as far as an API server and the proxies before it use it: bodies by
+ * Why not node:http: 4,000 small requests took 1.36 s of processor time and left 109 MiB resident on Deno 2.9.6 (1.69 s and
+ * 157 MiB on Node 24) with it, 0.88 s and 71 MiB (0.98 s and 108 MiB) with this, and an operator is to be as light as one in
+ * Go; docs/decisions/0006 has more. What it speaks is RFC 9112 as far as an API server and the proxies before it use it: bodies by
  * length, in chunks, or up to the end of the connection; interim answers are passed over; no pipelining, no upgrade.
  * @module
  */
