@@ -89,7 +89,11 @@ async function reconcile(key: string): Promise<void> {
       if (error.code !== 409) throw error; // The cache was behind: the event will come.
     });
   } else if (found.data?.size !== data.size || found.data.version !== data.version) {
-    await core.replaceNamespacedConfigMap({ namespace, name: configMapName, body: { ...found, data } });
+    await core.replaceNamespacedConfigMap({
+      namespace,
+      name: configMapName,
+      body: Object.assign(found, { data }),
+    });
   }
   const observedGeneration = (database.metadata as { generation?: number }).generation;
   if (database.status?.observedGeneration !== observedGeneration) {

@@ -135,7 +135,11 @@ function listAndWatch(promise: Register): void {
     proxy.rule = () => undefined;
     const startedAtMs = performance.now();
     await world.converged(mirror);
-    await until(5_000, "the deletion to show", () => !mirror.informer.get({ ...world, name: "a-0003" }));
+    await until(
+      5_000,
+      "the deletion to show",
+      () => !mirror.informer.get({ namespace: world.namespace, name: "a-0003" }),
+    );
     report("converged after a compaction", startedAtMs, world, 5);
     assert.ok(proxy.count(isList) > lists, "there was a list");
   });
@@ -228,7 +232,10 @@ function brokenConnections(promise: Register): void {
     await world.write(others, "2");
     for (const name of others) {
       await until(5_000, `the mirror of ${name}`, async () => {
-        const found = await world.direct.get(configMaps, { ...world, name: `${name}-mirror` });
+        const found = await world.direct.get(configMaps, {
+          namespace: world.namespace,
+          name: `${name}-mirror`,
+        });
         return found?.data?.value === "2";
       });
     }

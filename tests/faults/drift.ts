@@ -13,6 +13,8 @@ interface Field {
   name: string;
   /** A JSON pointer. */
   pointer: string;
+  /** It identifies an item of a list: edited, the item is somebody else's, and may stay beside ours. */
+  isKey: boolean;
 }
 
 const manager = "database-operator";
@@ -47,10 +49,13 @@ function deletion(table: string, name: string): Choice {
   };
 }
 
-function edit({ table, name, pointer }: Field): Choice {
+function edit({ table, name, pointer, isKey }: Field): Choice {
   return {
     label: `F8 ${table} ${name}${pointer} edited`,
     isDrift: true,
+    ...(isKey ? { mayDiffer: new RegExp(`^P1: (${table} ${name}|/pods [^:]*):`) } : {}),
+    // A member too many was there for a moment; its claim is kept.
+    ...(pointer === "/spec/replicas" ? { mayDiffer: /^P1: \/persistentvolume/ } : {}),
     onQuiet: async (simulation) => {
       const object = find(simulation, table, name);
       const value = object && at(object, pointer);
@@ -83,20 +88,33 @@ function fieldsOf(table: string, object: KubeObject): Field[] {
   return (object.metadata.managedFields ?? [])
     .filter((entry) => entry.manager === manager && entry.operation === "Apply")
     .flatMap((entry) => leaves(entry.fieldsV1, object, ""))
-    .map((pointer) => ({ table, name, pointer }));
+    .map(({ pointer, isKey }) => ({ table, name, pointer, isKey }));
 }
 
-function leaves(fields: Record<string, Record<string, unknown>>, value: unknown, pointer: string): string[] {
+interface Leaf {
+  pointer: string;
+  isKey: boolean;
+}
+
+/** @param keys fields that identify the item this is in */
+function leaves(
+  fields: Record<string, Record<string, unknown>>,
+  value: unknown,
+  pointer: string,
+  keys: readonly string[] = [],
+): Leaf[] {
   const names = Object.keys(fields).filter((name) => name !== ".");
-  if (names.length === 0) return [pointer];
+  if (names.length === 0) {
+    return [{ pointer, isKey: keys.includes(pointer.slice(pointer.lastIndexOf("/") + 1)) }];
+  }
   return names.flatMap((name) => {
     const [part, child] = step(name, value);
     if (part === undefined) return [];
-    return leaves(
-      fields[name] as never,
-      child,
-      `${pointer}/${part.replaceAll("~", "~0").replaceAll("/", "~1")}`,
-    );
+    const isItem = name.startsWith("k:");
+    const isLeaf = Object.keys(fields[name]!).length === 0;
+    const inner = isItem ? Object.keys(JSON.parse(name.slice(2)) as object) : isLeaf ? keys : [];
+    const escaped = part.replaceAll("~", "~0").replaceAll("/", "~1");
+    return leaves(fields[name] as never, child, `${pointer}/${escaped}`, inner);
   });
 }
 

@@ -27,7 +27,7 @@ async function check(workload: Workload, pick: (baseline: Outcome) => Choice[]):
   assert.equal(baseline.violations, []);
   const problems: string[] = [];
   for (const choice of pick(baseline)) {
-    const found = differences(await runOnce(workload, choice, REST_MS), baseline, choice);
+    const found = differences(workload, await runOnce(workload, choice, REST_MS), baseline, choice);
     problems.push(...found.map((problem) => `${workload.name}: ${choice.label}: ${problem}`));
   }
   assert.equal(problems, []);

@@ -55,7 +55,7 @@ for (const workload of workloads.filter(({ name }) => values.workload?.includes(
   const baseline = await runOnce(workload, undefined, REST_MS);
   report(workload, "no fault", baseline.violations, baseline);
   const again = await runOnce(workload);
-  report(workload, "no fault, once more", differences(again, baseline, { label: "" }), again);
+  report(workload, "no fault, once more", differences(workload, again, baseline, { label: "" }), again);
   const chosen: Choice[] = [];
   for (const family of families.filter((name) => values.family?.includes(name) ?? true)) {
     chosen.push(...choicesOf(family as Family, baseline));
@@ -67,7 +67,7 @@ for (const workload of workloads.filter(({ name }) => values.workload?.includes(
   );
   for (const choice of matching) {
     const outcome = await runOnce(workload, choice);
-    report(workload, choice.label, differences(outcome, baseline, choice), outcome);
+    report(workload, choice.label, differences(workload, outcome, baseline, choice), outcome);
   }
   const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1);
   console.log(

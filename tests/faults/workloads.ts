@@ -17,6 +17,8 @@ export interface Workload {
   readonly name: string;
   readonly setup: readonly Action[];
   readonly act: readonly Action[];
+  /** Members restart, so the primary is another one in the end: which one depends on when things happen. */
+  readonly switches?: boolean;
 }
 
 /** crd.yaml. */
@@ -51,6 +53,7 @@ export const workloads: readonly Workload[] = [
   { name: "scale down", setup: [create({ size: 3 })], act: [change({ spec: { size: 1 } })] },
   {
     name: "roll",
+    switches: true,
     setup: [create({ size: 3 })],
     act: [change({ metadata: { annotations: { "app.example.com/restart": "1" } } })],
   },
