@@ -9,7 +9,8 @@
 import { writeFileSync } from "node:fs";
 import process from "node:process";
 import { comparable, kubeconfigTarget, session, type Step } from "./fidelity.ts";
-import { cases, prepare, widgetDefinition } from "./fidelity_cases.ts";
+import { cases, prepare } from "./fidelity_cases.ts";
+import { widgetDefinition } from "./widget.ts";
 
 const [file] = process.argv.slice(2);
 const kubeconfig = process.env.KUBECONFIG;
