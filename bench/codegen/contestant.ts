@@ -49,6 +49,7 @@ if (name === "codegen") {
     for (const version of crd.spec.versions) {
       const text = await compile(version.schema.openAPIV3Schema, crd.spec.names.kind, {
         additionalProperties: false,
+        ignoreMinAndMaxItems: true,
         format: false,
         bannerComment: "",
       });
