@@ -22,7 +22,8 @@
  * - The server is asked to end each watch after 14 to 20 s, not 5 to 10 min. It sends a bookmark before it ends one,
  *   so this is a heartbeat, and a connection that went silent is noticed within 24 s.
  * - Undecodable or strange watch events lead to a new list, because our state is then unknown.
- * - An API server that cannot be reached is tried again within 2 to 3 s, one that answers with errors within 30 to 60.
+ * - An API server that cannot be reached, or is not ready (503), is tried again within 2 to 3 s, also where it asks for 5
+ *   while it starts; one that answers with other errors within 30 to 60.
  * - watch-list (streaming lists) is not used.
  * @module
  */
@@ -46,6 +47,8 @@ const BACKOFF_MAX_MS = 30_000;
 const UNREACHABLE_MAX_MS = 2_000;
 /** After this long without a failure the next one waits the shortest time again: client-go's number. */
 const BACKOFF_RESET_MS = 120_000;
+/** A list that is older than this may be followed by another at once. */
+const RELIST_PERIOD_MS = 30_000;
 /** A watch that ends sooner, without an event, counts as a failure: else it would be opened in a tight loop. */
 const SHORT_WATCH_MS = 1_000;
 /** Internal errors inside a stream are answered by watching again for this long, then by a list. */
@@ -62,19 +65,23 @@ export type Phase =
   /** Wait, then go on. */
   | { name: "wait"; delayMs: number; then: "list" | { resourceVersion: string } };
 
+/** What a back-off is counted by. */
+type FailureKind = "answered" | "unreachable" | "relists";
+
 /** Everything that the reflector remembers. */
 export interface ReflectorState {
   readonly phase: Phase;
   /** The newest resourceVersion seen in a list or watch; "" before the first list. */
   readonly seen: string;
-  /** Failures in a row, apart for "the server said no" and "nothing answered". */
-  readonly failures: { readonly answered: number; readonly unreachable: number; readonly lastAtMs: number };
+  /** Failures in a row, apart for "the server said no", "nothing answered", and lists that led to nothing but lists. */
+  readonly failures: Readonly<Record<FailureKind, number>> & { readonly lastAtMs: number };
   /** Since when streams bring internal errors without an event between. */
   readonly internalErrorsSinceMs: number | undefined;
   /** Lists in a row that were older than `seen`. */
   readonly olderLists: number;
-  /** When the last whole list was complete. */
+  /** When the last whole list was complete, and its resourceVersion. */
   readonly listedAtMs: number | undefined;
+  readonly listed: string;
 }
 
 /** What happened. */
@@ -124,10 +131,11 @@ export interface Step {
 export const initialState: ReflectorState = {
   phase: { name: "list", pages: [], isWhole: false },
   seen: "",
-  failures: { answered: 0, unreachable: 0, lastAtMs: -Infinity },
+  failures: { answered: 0, unreachable: 0, relists: 0, lastAtMs: -Infinity },
   internalErrorsSinceMs: undefined,
   olderLists: 0,
   listedAtMs: undefined,
+  listed: "",
 };
 
 /** What follows from an input. Inputs that do not belong to the present phase change nothing. */
@@ -187,6 +195,7 @@ function page(
       olderLists: 0,
       internalErrorsSinceMs: undefined,
       listedAtMs: environment.nowMs,
+      listed: resourceVersion,
     },
     effects,
   };
@@ -324,7 +333,10 @@ function watchEvent(
   };
 }
 
-/** A new list: at once the first time, with growing delays when lists lead to nothing but further lists. */
+/**
+ * A new list: at once when the last one is long ago, or led to a watch that brought something; with growing delays when
+ * lists lead to nothing but further lists.
+ */
 function listSoon(
   state: ReflectorState,
   effects: Effect[],
@@ -332,36 +344,40 @@ function listSoon(
   environment: StepEnvironment,
 ): Step {
   effects.push({ type: "restart", reason });
-  const sinceListMs = environment.nowMs - (state.listedAtMs ?? -Infinity);
-  if (sinceListMs >= BACKOFF_MAX_MS) return { state: { ...state, phase: newList() }, effects };
-  return { state: backOff(state, "list", "answered", environment), effects };
+  const isFresh = environment.nowMs - (state.listedAtMs ?? -Infinity) < RELIST_PERIOD_MS;
+  const relists = isFresh ? state.failures.relists : 0;
+  const failures = { ...state.failures, relists };
+  if (relists === 0 && (!isFresh || state.seen !== state.listed)) {
+    return { state: { ...state, failures: { ...failures, relists: 1 }, phase: newList() }, effects };
+  }
+  return { state: backOff({ ...state, failures }, "list", "relists", environment), effects };
 }
 
 /** Waits longer after each failure; a Retry-After of the server is honoured. */
 function backOff(
   state: ReflectorState,
   then: "list" | { resourceVersion: string },
-  kind: "answered" | "unreachable",
+  kind: FailureKind,
   { nowMs, random }: StepEnvironment,
   error?: unknown,
 ): ReflectorState {
   const isForgotten = nowMs - state.failures.lastAtMs >= BACKOFF_RESET_MS;
-  const failures = {
-    answered: isForgotten ? 0 : state.failures.answered,
-    unreachable: isForgotten ? 0 : state.failures.unreachable,
-    lastAtMs: nowMs,
-  };
+  const failures = isForgotten && kind !== "relists"
+    ? { ...state.failures, answered: 0, unreachable: 0, lastAtMs: nowMs }
+    : { ...state.failures, lastAtMs: nowMs };
   const baseMs = BACKOFF_BASE_MS * 2 ** Math.min(failures[kind], 10);
   const delayMs = kind === "unreachable"
     ? Math.min(baseMs, UNREACHABLE_MAX_MS) * (1 + random / 2)
     : Math.min(baseMs, BACKOFF_MAX_MS) * (1 + random);
   failures[kind] += 1;
   const askedMs = error instanceof ApiError ? error.retryAfterMs ?? 0 : 0;
-  return { ...state, failures, phase: { name: "wait", delayMs: Math.max(delayMs, askedMs), then } };
+  const waitMs = Math.max(delayMs, kind === "unreachable" ? Math.min(askedMs, UNREACHABLE_MAX_MS) : askedMs);
+  return { ...state, failures, phase: { name: "wait", delayMs: waitMs, then } };
 }
 
-function classOf(error: unknown): "answered" | "unreachable" {
-  return error instanceof ApiError ? "answered" : "unreachable";
+/** 503 comes before the server has done any work: it starts, or a proxy has no server behind it. */
+function classOf(error: unknown): FailureKind {
+  return error instanceof ApiError && error.status !== 503 ? "answered" : "unreachable";
 }
 
 function describe(what: "list" | "watch", error: unknown): Effect {

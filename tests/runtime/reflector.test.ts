@@ -157,6 +157,16 @@ test("rule 11: a resourceVersion that is too large leads to a list at the newest
   assert.equal(run([page("10"), [60_000, failed(504, "Timeout", tooLarge)]]).phase, relisting);
 });
 
+test("rule 11: 410 after a watch that brought something leads to a list at once, but not twice in 30 s", () => {
+  const expired = failed(410, "Expired");
+  const first = run([page("10"), event("ADDED", object("a", "11")), [1_000, expired]]);
+  assert.equal(first.phase, relisting);
+  const second = run([[1_100, page("12")], event("ADDED", object("a", "13")), [2_000, expired]], first.state);
+  assert.equal(waitPhase(second.phase), { delayMs: 1_600, then: "list" });
+  const later = run([{ type: "waited" }, [4_000, page("14")], [34_000, expired]], second.state);
+  assert.equal(later.phase, relisting);
+});
+
 test("rule 12: 429 and an unreachable server on a watch lead to a later watch, never to a list", () => {
   assert.equal(waitPhase(run([page("10"), failed(429, "TooManyRequests")]).phase), {
     delayMs: 800,
@@ -186,13 +196,13 @@ test("rule 14: delays double from 800 ms to 30 s with jitter, and are short agai
   let state = initialState;
   const delays: number[] = [];
   for (let time = 0; time < 8; time++) {
-    const next = run([[time * 1_000, failed(503)]], state);
+    const next = run([[time * 1_000, failed(500)]], state);
     if (next.phase.name === "wait") delays.push(next.phase.delayMs);
     state = run([{ type: "waited" }], next.state).state;
   }
   assert.equal(delays, [800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
-  assert.equal(waitPhase(run([[7_000 + 120_000, failed(503)]], state).phase), { delayMs: 800, then: "list" });
-  assert.equal(waitPhase(run([failed(503)], initialState, 0.5).phase), { delayMs: 1_200, then: "list" });
+  assert.equal(waitPhase(run([[7_000 + 120_000, failed(500)]], state).phase), { delayMs: 800, then: "list" });
+  assert.equal(waitPhase(run([failed(500)], initialState, 0.5).phase), { delayMs: 1_200, then: "list" });
 });
 
 test("rule 14: a server that does not answer at all is tried again within 3 s", () => {
@@ -204,6 +214,14 @@ test("rule 14: a server that does not answer at all is tried again within 3 s", 
     state = run([{ type: "waited" }], next.state).state;
   }
   assert.ok(longestMs > 2_000 && longestMs < 3_000, String(longestMs));
+});
+
+test("rule 14: a server that is not ready and asks for 5 s is tried again within 3 s", () => {
+  const starting = failed(503, "ServiceUnavailable", { retryAfterMs: 5_000 });
+  assert.equal(waitPhase(run([page("10"), starting], initialState, 0.999).phase), {
+    delayMs: 2_000,
+    then: { resourceVersion: "10" },
+  });
 });
 
 test("rule 14: a watch that ends within a second without an event counts as a failure", () => {
