@@ -4,9 +4,10 @@
  * Both sides are read back from their TypeScript, so that nothing but the generated files has to be kept.
  * @module
  */
-import ts from "typescript";
+
 import { byCodeUnit } from "./json.ts";
 import { type Model, modelOf, readModules, type TypeModule } from "./drift_model.ts";
+import { typescript } from "./typescript.ts";
 
 /**
  * The differences, one line each; empty when the outputs are equal.
@@ -38,8 +39,8 @@ function fileChange(before: string | undefined, after: string | undefined): stri
   if (before === undefined) return "added";
   if (after === undefined) return "removed";
   const bare = (text: string) =>
-    ts.createPrinter({ removeComments: true }).printFile(
-      ts.createSourceFile("x.ts", text, ts.ScriptTarget.ESNext),
+    typescript.createPrinter({ removeComments: true }).printFile(
+      typescript.createSourceFile("x.ts", text, typescript.ScriptTarget.ESNext),
     );
   return bare(before) === bare(after)
     ? "only comments differ"

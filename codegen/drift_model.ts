@@ -2,7 +2,8 @@
  * Generated modules, read back: what each kind's types say.
  * @module
  */
-import ts from "typescript";
+import type ts from "typescript";
+import { typescript } from "./typescript.ts";
 
 /** A type, as far as comparing needs it. */
 export type Model =
@@ -30,12 +31,12 @@ export interface TypeModule {
 export function readModules(files: ReadonlyMap<string, string>): Map<string, TypeModule> {
   const modules = new Map<string, TypeModule>();
   for (const [path, text] of files) {
-    const file = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, false);
+    const file = typescript.createSourceFile(path, text, typescript.ScriptTarget.ESNext, false);
     const module: TypeModule = { file, types: new Map(), kinds: new Map() };
     for (const statement of file.statements) {
-      if (ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement)) {
+      if (typescript.isInterfaceDeclaration(statement) || typescript.isTypeAliasDeclaration(statement)) {
         module.types.set(statement.name.text, statement);
-      } else if (ts.isVariableStatement(statement)) addKind(module, statement);
+      } else if (typescript.isVariableStatement(statement)) addKind(module, statement);
     }
     modules.set(path, module);
   }
@@ -46,13 +47,13 @@ export function readModules(files: ReadonlyMap<string, string>): Map<string, Typ
 function addKind(module: TypeModule, statement: ts.VariableStatement): void {
   const [constant] = statement.declarationList.declarations;
   const type = constant?.type;
-  if (type === undefined || !ts.isTypeReferenceNode(type) || type.typeArguments?.length !== 2) return;
+  if (type === undefined || !typescript.isTypeReferenceNode(type) || type.typeArguments?.length !== 2) return;
   const [read, write] = type.typeArguments.map((argument) => argument.getText(module.file));
   const value = constant?.initializer;
-  if (value === undefined || !ts.isObjectLiteralExpression(value)) return;
+  if (value === undefined || !typescript.isObjectLiteralExpression(value)) return;
   const address = new Map<string, string>();
   for (const property of value.properties) {
-    if (ts.isPropertyAssignment(property) && ts.isStringLiteral(property.initializer)) {
+    if (typescript.isPropertyAssignment(property) && typescript.isStringLiteral(property.initializer)) {
       address.set(property.name.getText(module.file), property.initializer.text);
     }
   }
@@ -69,24 +70,24 @@ function addKind(module: TypeModule, statement: ts.VariableStatement): void {
 export function modelOf(module: TypeModule, name: string): Model {
   const declaration = module.types.get(name);
   if (declaration === undefined) return { kind: "other", text: name };
-  if (ts.isInterfaceDeclaration(declaration)) return objectModel(module, declaration.members);
+  if (typescript.isInterfaceDeclaration(declaration)) return objectModel(module, declaration.members);
   const model = typeModel(module, declaration.type);
   return model.kind === "named" ? modelOf(module, model.name) : model;
 }
 
 function typeModel(module: TypeModule, type: ts.TypeNode): Model {
-  if (ts.isParenthesizedTypeNode(type)) return typeModel(module, type.type);
-  if (ts.isArrayTypeNode(type)) return { kind: "array", items: typeModel(module, type.elementType) };
-  if (ts.isTypeLiteralNode(type)) return objectModel(module, type.members);
-  if (ts.isUnionTypeNode(type)) {
+  if (typescript.isParenthesizedTypeNode(type)) return typeModel(module, type.type);
+  if (typescript.isArrayTypeNode(type)) return { kind: "array", items: typeModel(module, type.elementType) };
+  if (typescript.isTypeLiteralNode(type)) return objectModel(module, type.members);
+  if (typescript.isUnionTypeNode(type)) {
     return {
       kind: "union",
       members: type.types.map((member) => typeModel(module, member)),
     };
   }
-  if (ts.isIntersectionTypeNode(type)) return intersectionModel(module, type);
+  if (typescript.isIntersectionTypeNode(type)) return intersectionModel(module, type);
   const text = type.getText(module.file).replace(/\s+/g, " ");
-  return ts.isTypeReferenceNode(type) && module.types.has(text)
+  return typescript.isTypeReferenceNode(type) && module.types.has(text)
     ? { kind: "named", name: text }
     : { kind: "other", text };
 }
@@ -106,16 +107,16 @@ function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): M
 function objectModel(module: TypeModule, members: ts.NodeArray<ts.TypeElement>): Model {
   const model: Model & { kind: "object" } = { kind: "object", fields: new Map(), conditions: "" };
   for (const member of members) {
-    if (ts.isPropertySignature(member) && member.type !== undefined) {
-      const key =
-        ts.isIdentifier(member.name) || ts.isStringLiteral(member.name) || ts.isNumericLiteral(member.name)
-          ? member.name.text
-          : member.name.getText(module.file);
+    if (typescript.isPropertySignature(member) && member.type !== undefined) {
+      const key = typescript.isIdentifier(member.name) || typescript.isStringLiteral(member.name) ||
+          typescript.isNumericLiteral(member.name)
+        ? member.name.text
+        : member.name.getText(module.file);
       model.fields.set(key, {
         type: typeModel(module, member.type),
         isOptional: member.questionToken !== undefined,
       });
-    } else if (ts.isIndexSignatureDeclaration(member)) model.rest = typeModel(module, member.type);
+    } else if (typescript.isIndexSignatureDeclaration(member)) model.rest = typeModel(module, member.type);
   }
   return model;
 }

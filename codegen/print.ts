@@ -6,21 +6,13 @@
  * are built in its `transform` hook, the comments in its `transformProperty` hook.
  * @module
  */
-import type * as OpenApiTypeScript from "openapi-typescript";
-import ts from "typescript";
+import type ts from "typescript";
 import { blockComment, commentText } from "./comments.ts";
 import type { Json } from "./json.ts";
 import { type Field, type ObjectShape, type Shape, union } from "./schema/shape.ts";
+import { nodes, transformSchemaObject, typescript } from "./typescript.ts";
 
-// The two files that are needed: the package's own door loads its document bundler as well, 0.15 s more.
-const transformPath: string = "openapi-typescript/dist/transform/schema-object.mjs";
-const nodesPath: string = "openapi-typescript/dist/lib/ts.mjs";
-const { default: transformSchemaObject } = await import(transformPath) as {
-  default: typeof OpenApiTypeScript.transformSchemaObject;
-};
-const { NEVER, NULL, tsLiteral, tsUnion, UNDEFINED, UNKNOWN } = await import(
-  nodesPath
-) as typeof OpenApiTypeScript;
+const { NEVER, NULL, tsLiteral, tsUnion, UNDEFINED, UNKNOWN } = nodes;
 
 type SchemaObject = Parameters<typeof transformSchemaObject>[0];
 type TransformNodeOptions = Parameters<typeof transformSchemaObject>[1];
@@ -47,8 +39,14 @@ export type NameOf = (shape: Shape & { type: "imported" }) => string;
 /** Prints types of one module. */
 export class TypePrinter {
   readonly #options: TransformNodeOptions;
-  readonly #printer = ts.createPrinter({ newLine: ts.NewLineKind.LineFeed });
-  readonly #file = ts.createSourceFile("types.ts", "", ts.ScriptTarget.ESNext, false, ts.ScriptKind.TS);
+  readonly #printer = typescript.createPrinter({ newLine: typescript.NewLineKind.LineFeed });
+  readonly #file = typescript.createSourceFile(
+    "types.ts",
+    "",
+    typescript.ScriptTarget.ESNext,
+    false,
+    typescript.ScriptKind.TS,
+  );
 
   constructor(nameOf: NameOf) {
     const context = {
@@ -69,11 +67,11 @@ export class TypePrinter {
       postTransform: joined,
       transformProperty: (property: ts.PropertySignature, schema: unknown) => {
         const { doc } = schema as Carrier;
-        ts.setEmitFlags(property.name, ts.EmitFlags.NoAsciiEscaping);
+        typescript.setEmitFlags(property.name, typescript.EmitFlags.NoAsciiEscaping);
         if (doc !== undefined && doc !== "") {
-          ts.addSyntheticLeadingComment(
+          typescript.addSyntheticLeadingComment(
             property,
-            ts.SyntaxKind.MultiLineCommentTrivia,
+            typescript.SyntaxKind.MultiLineCommentTrivia,
             commentText(doc),
             true,
           );
@@ -87,11 +85,11 @@ export class TypePrinter {
   /** The declaration: an interface for an object, a type alias for anything else. */
   declaration({ name, shape, doc }: Printable): string {
     const comment = doc === undefined || doc === "" ? "" : blockComment(doc);
-    const exported = [ts.factory.createModifier(ts.SyntaxKind.ExportKeyword)];
+    const exported = [typescript.factory.createModifier(typescript.SyntaxKind.ExportKeyword)];
     const type = this.#type(shape);
     const node = shape.type === "object" && shape.fields.length > 0
-      ? ts.factory.createInterfaceDeclaration(exported, name, undefined, undefined, membersOf(type))
-      : ts.factory.createTypeAliasDeclaration(exported, name, undefined, type);
+      ? typescript.factory.createInterfaceDeclaration(exported, name, undefined, undefined, membersOf(type))
+      : typescript.factory.createTypeAliasDeclaration(exported, name, undefined, type);
     return `${comment}${this.#print(node)}`;
   }
 
@@ -105,11 +103,13 @@ export class TypePrinter {
     // Keys and an index signature: one type literal, where openapi-typescript makes an intersection of two.
     if (shape.type !== "object") return type;
     const members = membersOf(type);
-    return ts.factory.createTypeLiteralNode(looksLikeText(shape) ? [...members, noIterator] : members);
+    return typescript.factory.createTypeLiteralNode(
+      looksLikeText(shape) ? [...members, noIterator] : members,
+    );
   }
 
   #print(node: ts.Node): string {
-    const text = this.#printer.printNode(ts.EmitHint.Unspecified, node, this.#file);
+    const text = this.#printer.printNode(typescript.EmitHint.Unspecified, node, this.#file);
     return text.replace(/^(?: {4})+/gm, (indent) => indent.slice(indent.length / 2));
   }
 }
@@ -125,13 +125,16 @@ function looksLikeText({ fields, additionalProperties }: ObjectShape): boolean {
 }
 
 /** What texts and lists have, and objects of JSON do not. */
-const noIterator = ts.factory.createPropertySignature(
+const noIterator = typescript.factory.createPropertySignature(
   undefined,
-  ts.factory.createComputedPropertyName(
-    ts.factory.createPropertyAccessExpression(ts.factory.createIdentifier("Symbol"), "iterator"),
+  typescript.factory.createComputedPropertyName(
+    typescript.factory.createPropertyAccessExpression(
+      typescript.factory.createIdentifier("Symbol"),
+      "iterator",
+    ),
   ),
-  ts.factory.createToken(ts.SyntaxKind.QuestionToken),
-  ts.factory.createKeywordTypeNode(ts.SyntaxKind.NeverKeyword),
+  typescript.factory.createToken(typescript.SyntaxKind.QuestionToken),
+  typescript.factory.createKeywordTypeNode(typescript.SyntaxKind.NeverKeyword),
 );
 
 /** The schema for openapi-typescript: what it knows in its words, the rest by name of the shape. */
@@ -196,16 +199,16 @@ function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
     case "literal":
       return tsUnion(shape.values.map(literal));
     case "reference":
-      return ts.factory.createTypeReferenceNode(
+      return typescript.factory.createTypeReferenceNode(
         shape.to.name ?? fail(`Declaration ${shape.to.id} has no name`),
       );
     case "inherited":
-      return ts.factory.createIndexedAccessTypeNode(
-        ts.factory.createTypeReferenceNode("globalThis.Object"),
+      return typescript.factory.createIndexedAccessTypeNode(
+        typescript.factory.createTypeReferenceNode("globalThis.Object"),
         literal(shape.key),
       );
     case "imported":
-      return ts.factory.createTypeReferenceNode(nameOf(shape));
+      return typescript.factory.createTypeReferenceNode(nameOf(shape));
     default:
       return undefined;
   }
@@ -214,38 +217,43 @@ function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
 /** A value as a type; texts as readable as JSON allows. */
 function literal(value: Json): ts.TypeNode {
   if (typeof value !== "string") return tsLiteral(value);
-  return ts.factory.createLiteralTypeNode(
-    ts.setEmitFlags(ts.factory.createStringLiteral(value), ts.EmitFlags.NoAsciiEscaping),
+  return typescript.factory.createLiteralTypeNode(
+    typescript.setEmitFlags(
+      typescript.factory.createStringLiteral(value),
+      typescript.EmitFlags.NoAsciiEscaping,
+    ),
   );
 }
 
 /** What a type is printed as: short objects on one line, keys and an index signature together. */
 function joined(type: ts.TypeNode): ts.TypeNode {
-  const isObject = ts.isIntersectionTypeNode(type) && type.types.length === 2 &&
-    type.types.every(ts.isTypeLiteralNode) &&
-    membersOf(type.types[1]!).every(ts.isIndexSignatureDeclaration);
-  const result = isObject ? ts.factory.createTypeLiteralNode(membersOf(type)) : type;
-  if (ts.isTypeLiteralNode(result) && result.members.length <= 4 && result.members.every(isShort)) {
-    ts.setEmitFlags(result, ts.EmitFlags.SingleLine);
+  const isObject = typescript.isIntersectionTypeNode(type) && type.types.length === 2 &&
+    type.types.every(typescript.isTypeLiteralNode) &&
+    membersOf(type.types[1]!).every(typescript.isIndexSignatureDeclaration);
+  const result = isObject ? typescript.factory.createTypeLiteralNode(membersOf(type)) : type;
+  if (typescript.isTypeLiteralNode(result) && result.members.length <= 4 && result.members.every(isShort)) {
+    typescript.setEmitFlags(result, typescript.EmitFlags.SingleLine);
   }
   return result;
 }
 
 /** A member without comment whose type is a word, or a list of words. */
 function isShort(member: ts.TypeElement): boolean {
-  if (ts.getSyntheticLeadingComments(member) !== undefined) return false;
-  if (!ts.isPropertySignature(member) && !ts.isIndexSignatureDeclaration(member)) return false;
+  if (typescript.getSyntheticLeadingComments(member) !== undefined) return false;
+  if (!typescript.isPropertySignature(member) && !typescript.isIndexSignatureDeclaration(member)) {
+    return false;
+  }
   let type = member.type;
-  while (type !== undefined && ts.isArrayTypeNode(type)) type = type.elementType;
+  while (type !== undefined && typescript.isArrayTypeNode(type)) type = type.elementType;
   return type !== undefined &&
-    (ts.isTypeReferenceNode(type) || ts.isLiteralTypeNode(type) ||
-      !ts.isTypeLiteralNode(type) && ts.isToken(type));
+    (typescript.isTypeReferenceNode(type) || typescript.isLiteralTypeNode(type) ||
+      !typescript.isTypeLiteralNode(type) && typescript.isToken(type));
 }
 
 /** The members of a type literal, or of an intersection of them. */
 function membersOf(type: ts.TypeNode): ts.TypeElement[] {
-  if (ts.isTypeLiteralNode(type)) return [...type.members];
-  if (ts.isIntersectionTypeNode(type)) return type.types.flatMap(membersOf);
+  if (typescript.isTypeLiteralNode(type)) return [...type.members];
+  if (typescript.isIntersectionTypeNode(type)) return type.types.flatMap(membersOf);
   return fail("An object shape did not become a type literal");
 }
 
