@@ -47,8 +47,8 @@ const BACKOFF_MAX_MS = 30_000;
 const UNREACHABLE_MAX_MS = 2_000;
 /** After this long without a failure the next one waits the shortest time again: client-go's number. */
 const BACKOFF_RESET_MS = 120_000;
-/** A list that is older than this may be followed by another at once. */
-const RELIST_PERIOD_MS = 30_000;
+/** A list that is older than this, and led to a watch that brought something, may be followed by another at once. */
+const RELIST_PERIOD_MS = 10_000;
 /** A watch that ends sooner, without an event, counts as a failure: else it would be opened in a tight loop. */
 const SHORT_WATCH_MS = 1_000;
 /** Internal errors inside a stream are answered by watching again for this long, then by a list. */
@@ -344,10 +344,12 @@ function listSoon(
   environment: StepEnvironment,
 ): Step {
   effects.push({ type: "restart", reason });
-  const isFresh = environment.nowMs - (state.listedAtMs ?? -Infinity) < RELIST_PERIOD_MS;
-  const relists = isFresh ? state.failures.relists : 0;
+  const sinceListMs = environment.nowMs - (state.listedAtMs ?? -Infinity);
+  const hasProgressed = state.seen !== state.listed;
+  const isForgotten = sinceListMs >= (hasProgressed ? RELIST_PERIOD_MS : BACKOFF_RESET_MS);
+  const relists = isForgotten ? 0 : state.failures.relists;
   const failures = { ...state.failures, relists };
-  if (relists === 0 && (!isFresh || state.seen !== state.listed)) {
+  if (relists === 0 && (hasProgressed || sinceListMs >= BACKOFF_MAX_MS)) {
     return { state: { ...state, failures: { ...failures, relists: 1 }, phase: newList() }, effects };
   }
   return { state: backOff({ ...state, failures }, "list", "relists", environment), effects };

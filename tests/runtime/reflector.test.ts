@@ -157,14 +157,19 @@ test("rule 11: a resourceVersion that is too large leads to a list at the newest
   assert.equal(run([page("10"), [60_000, failed(504, "Timeout", tooLarge)]]).phase, relisting);
 });
 
-test("rule 11: 410 after a watch that brought something leads to a list at once, but not twice in 30 s", () => {
+test("rule 11: 410 after a watch that brought something leads to a list at once, but not twice in 10 s", () => {
   const expired = failed(410, "Expired");
   const first = run([page("10"), event("ADDED", object("a", "11")), [1_000, expired]]);
   assert.equal(first.phase, relisting);
   const second = run([[1_100, page("12")], event("ADDED", object("a", "13")), [2_000, expired]], first.state);
   assert.equal(waitPhase(second.phase), { delayMs: 1_600, then: "list" });
-  const later = run([{ type: "waited" }, [4_000, page("14")], [34_000, expired]], second.state);
+  const later = run([{ type: "waited" }, [4_000, page("14")], event("ADDED", object("a", "15")), [
+    14_000,
+    expired,
+  ]], second.state);
   assert.equal(later.phase, relisting);
+  const quiet = run([{ type: "waited" }, [4_000, page("14")], [14_000, expired]], second.state);
+  assert.equal(waitPhase(quiet.phase), { delayMs: 3_200, then: "list" });
 });
 
 test("rule 12: 429 and an unreachable server on a watch lead to a later watch, never to a list", () => {
