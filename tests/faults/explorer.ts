@@ -19,6 +19,8 @@ import { crd, installOperator, type Workload } from "./workloads.ts";
 const QUIET_MS = 35_000;
 /** A run that takes longer does not converge. The longest back-off of a key is 1,000 s. */
 const CONVERGE_MAX_MS = 1_800_000;
+/** More commits than this without rest are a loop; the longest workload makes a few hundred. */
+const COMMITS_MAX = 1_000;
 /** Writes that one fault may cost beyond those of the fault-free run: the same again, and a status before and after. */
 const EXTRA_WRITES_MAX = 5;
 
@@ -68,8 +70,8 @@ export async function runOnce(workload: Workload, choice?: Choice, restMs = 120_
   const monitor = new Monitor();
   const simulation = new Simulation({
     crds: [crd],
-    simulate: true,
-    install: installOperator,
+    simulate: workload.install === undefined,
+    install: workload.install ?? installOperator,
     fate: (request) => {
       if (request.index <= requestsBefore) return undefined;
       return choice?.fate?.({
@@ -159,6 +161,7 @@ export function differences(
 /** Waits until nothing but heartbeats has been committed for a while; answers when the last such commit was. */
 async function atRest(simulation: Simulation, quietMs = QUIET_MS): Promise<number> {
   let seen = simulation.commits.length;
+  const commitsMax = seen + COMMITS_MAX;
   let writes = simulation.writes;
   let sinceMs = simulation.time.nowMs;
   let last = "";
@@ -170,6 +173,7 @@ async function atRest(simulation: Simulation, quietMs = QUIET_MS): Promise<numbe
       sinceMs = simulation.time.nowMs;
       last = `${commit.type} ${commit.table} ${commit.object.metadata.name}`;
     }
+    if (seen > commitsMax) throw new Error(`${COMMITS_MAX} commits without rest`);
     if (simulation.writes !== writes) {
       writes = simulation.writes;
       sinceMs = simulation.time.nowMs;

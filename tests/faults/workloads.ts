@@ -19,6 +19,8 @@ export interface Workload {
   readonly act: readonly Action[];
   /** Members restart, so the primary is another one in the end: which one depends on when things happen. */
   readonly switches?: boolean;
+  /** Another operator than ours, without nodes and Patroni. */
+  readonly install?: Install;
 }
 
 /** crd.yaml. */
@@ -36,7 +38,8 @@ export const installOperator: Install = (manager, random) => {
 const collection = "/apis/app.example.com/v1/namespaces/shop/databases";
 const path = `${collection}/orders`;
 
-const create = (spec: Record<string, unknown>): Action => (simulation) =>
+/** A user makes the Database. */
+export const create = (spec: Record<string, unknown>): Action => (simulation) =>
   simulation.user("POST", collection, {
     apiVersion: "app.example.com/v1",
     kind: "Database",
@@ -44,7 +47,8 @@ const create = (spec: Record<string, unknown>): Action => (simulation) =>
     spec: { version: "17", ...spec },
   }, "application/json");
 const change = (patch: unknown): Action => (simulation) => simulation.user("PATCH", path, patch);
-const remove: Action = (simulation) => simulation.user("DELETE", path);
+/** A user deletes it. */
+export const remove: Action = (simulation) => simulation.user("DELETE", path);
 
 /** Everything that is tried. */
 export const workloads: readonly Workload[] = [
