@@ -107,9 +107,7 @@ async function reconcile(
   const found = await client.get(configMaps, key);
   if (!found) {
     await client.create(configMaps, desired).catch((error) => {
-      if (bug === "an object that is there already is an error for ever" || !isAlreadyExists(error)) {
-        throw error;
-      }
+      if (!isAlreadyExists(error)) throw error;
     });
   } else if (found.data?.size !== data.size) await client.apply(configMaps, desired);
   if (!isReported && bug !== "the status says done before the work is done") await report();
