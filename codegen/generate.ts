@@ -287,7 +287,9 @@ class Modules {
   files(): Map<string, string> {
     const files = new Map<string, string>([["client.ts", `${header}\n${supportText}`]]);
     for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
-      files.set(`${path}.ts`, moduleText({ ...module, hasClient: this.#client }));
+      const { types, client } = moduleText({ ...module, hasClient: this.#client });
+      files.set(`${path}.ts`, types);
+      if (client !== undefined) files.set(`${path}.client.ts`, client);
       const validated = this.#validated.get(path);
       if (validated !== undefined) files.set(`${path}.validate.ts`, `${header}${validatorText(validated)}`);
     }

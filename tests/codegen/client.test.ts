@@ -4,9 +4,11 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { AppExampleComV1Api, type Database, databases } from "../../types/app.example.com/v1.ts";
+import { AppExampleComV1Api } from "../../types/app.example.com/v1.client.ts";
+import { type Database, databases } from "../../types/app.example.com/v1.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../../types/client.ts";
-import { configMaps, CoreV1Api, persistentVolumeClaims } from "../../types/core/v1.ts";
+import { CoreV1Api } from "../../types/core/v1.client.ts";
+import { configMaps, persistentVolumeClaims } from "../../types/core/v1.ts";
 import { networkPolicies } from "../../types/networking.k8s.io/v1.ts";
 import { podDisruptionBudgets } from "../../types/policy/v1.ts";
 

@@ -38,7 +38,7 @@ test("writes the output, says what it is, and --check finds nothing to say", asy
   assert.is(await main([crd, "--out", out]), 0);
   assert.equal((await readdir(out)).sort(), ["client.ts", "example.com", "meta"]);
   assert.is(await main([crd, "--out", out, "--check"]), 0);
-  assert.equal(said, [`${out}: 1 kind in 3 files`, `${out} is up to date: 1 kind in 3 files`]);
+  assert.equal(said, [`${out}: 1 kind in 4 files`, `${out} is up to date: 1 kind in 4 files`]);
 });
 
 test("--check exits with 1, tells the difference and writes nothing", async ({ folder, said }) => {
