@@ -2,7 +2,8 @@
  * TypeScript and openapi-typescript, loaded as CommonJS.
  *
  * An `import` of them costs 0.25 s more: Node parses the 9 MB of typescript.js once to find out that it is CommonJS,
- * and openapi-typescript's own door loads its document bundler. Only two of its files are needed.
+ * and openapi-typescript's own door loads its document bundler. Only two of its files are needed. Where there is no
+ * node_modules (Deno with an import map) the doors are what there is.
  * @module
  */
 import { createRequire } from "node:module";
@@ -11,15 +12,26 @@ import type TypeScript from "typescript";
 
 const require = createRequire(import.meta.url);
 
-/** The compiler's API. */
-export const typescript = require("typescript") as typeof TypeScript;
+interface Loaded {
+  typescript: typeof TypeScript;
+  transformSchemaObject: typeof OpenApiTypeScript.transformSchemaObject;
+  nodes: typeof OpenApiTypeScript;
+}
 
-/** openapi-typescript's transform of one schema. */
-export const { default: transformSchemaObject } = require(
-  "openapi-typescript/dist/transform/schema-object.cjs",
-) as {
-  default: typeof OpenApiTypeScript.transformSchemaObject;
-};
+async function load(): Promise<Loaded> {
+  try {
+    return {
+      typescript: require("typescript"),
+      transformSchemaObject: require("openapi-typescript/dist/transform/schema-object.cjs").default,
+      nodes: require("openapi-typescript/dist/lib/ts.cjs"),
+    };
+  } catch (error) {
+    if ((error as { code?: string }).code !== "MODULE_NOT_FOUND") throw error;
+    const nodes = await import("openapi-typescript");
+    const { default: typescript } = await import("typescript");
+    return { typescript, transformSchemaObject: nodes.transformSchemaObject, nodes };
+  }
+}
 
-/** openapi-typescript's makers of nodes. */
-export const nodes = require("openapi-typescript/dist/lib/ts.cjs") as typeof OpenApiTypeScript;
+/** The compiler's API, openapi-typescript's transform of one schema, and its makers of nodes. */
+export const { typescript, transformSchemaObject, nodes } = await load();
