@@ -10,6 +10,9 @@ import type { Fate, OperatorRequest } from "./simulation.ts";
 export const families = ["F1", "F2", "F3"] as const;
 export type Family = typeof families[number];
 
+/** A watch that lags behind by more than this has been silent for long, and would have been given up. */
+const HELD_MAX_MS = 60_000;
+
 /** All choices of a family. */
 export function choicesOf(family: Family, baseline: Outcome): Choice[] {
   switch (family) {

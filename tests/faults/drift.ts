@@ -53,7 +53,9 @@ function edit({ table, name, pointer, isKey }: Field): Choice {
   return {
     label: `F8 ${table} ${name}${pointer} edited`,
     isDrift: true,
-    ...(isKey ? { mayDiffer: new RegExp(`^P1: (${table} ${name}|/pods [^:]*):`) } : {}),
+    ...(isKey
+      ? { mayDiffer: new RegExp(`^P1: (${table} ${name}|/pods [^:]*|/configmaps [^:]*-failover):`) }
+      : {}),
     // A member too many was there for a moment; its claim is kept.
     ...(pointer === "/spec/replicas" ? { mayDiffer: /^P1: \/persistentvolume/ } : {}),
     onQuiet: async (simulation) => {
