@@ -80,7 +80,9 @@ function staleness({ commits, tables }: Outcome): Choice[] {
   const held = (label: string, at: number, which: string[]): Choice => ({
     label: `F3 ${label} from commit ${at}`,
     onCommit: (index, _, simulation) => {
-      if (index === at) { for (const table of which) simulation.api.freeze(table); }
+      if (index !== at) return;
+      for (const table of which) simulation.api.freeze(table);
+      simulation.time.set(HELD_MAX_MS, () => which.forEach((table) => simulation.api.thaw(table)));
     },
     onQuiet: (simulation) => {
       for (const table of which) simulation.api.thaw(table);
