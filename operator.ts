@@ -373,7 +373,7 @@ export class DatabaseReconciler {
     const drops = database.spec.pvcRetention?.whenScaled === "Delete" && size > 0 && step.kind === "done";
     for (const claim of claims) {
       if (claim.metadata?.deletionTimestamp) continue;
-      const { name: claimName, namespace, resourceVersion } = claim.metadata;
+      const { name: claimName, namespace, uid } = claim.metadata;
       if (drops && ordinalOf(database.metadata.name, claimName)! >= size) {
         await this.#delete(persistentVolumeClaims, claim, client);
         continue;
@@ -387,10 +387,11 @@ export class DatabaseReconciler {
       const spec = grows ? { resources: { requests: { storage: wanted } } } : {};
       try {
         await client.patch(persistentVolumeClaims, { namespace, name: claimName }, {
-          metadata: { resourceVersion, annotations },
+          metadata: { uid, annotations },
           spec,
         });
       } catch (error) {
+        if (isConflict(error)) continue; // another claim by now: the next pass sees it
         if (!isForbidden(error) && !isInvalid(error)) throw error;
         const message =
           `spec.storage.size: claim "${claimName}" cannot grow from ${requested} to ${wanted}: ${error.message}`;

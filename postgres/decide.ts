@@ -42,7 +42,7 @@ export interface Situation {
   /** The member that holds the fresh leader lock and reports itself as primary. */
   readonly primary: string | undefined;
   /** A leader lock that nobody can trust, because its time is too long ago. */
-  readonly staleLock: { readonly member: string; readonly ageMs: number } | undefined;
+  readonly staleLock: { readonly member: string } | undefined;
   /** The member that led last, also when none runs. */
   readonly lastPrimary: string | undefined;
   /** Commits wait for a standby. */
@@ -208,9 +208,8 @@ function heal({ members, replicas = 0, primary, initialized, staleLock }: Situat
   }
   if (!primary) {
     if (!initialized) return wait("Degraded", "The first member is being initialized");
-    const lock = staleLock &&
-      `: the lock of ${staleLock.member} is ${Math.round(staleLock.ageMs / 1000)} s old`;
-    return wait("Degraded", `No member is the primary${lock ?? ""}`);
+    const lock = staleLock ? `: the lock of ${staleLock.member} was not renewed in time` : "";
+    return wait("Degraded", `No member is the primary${lock}`);
   }
   const who = unwell.length > 0
     ? unwell.map((member) => member.name).join(", ")

@@ -13,9 +13,10 @@
  */
 
 import type { ResourceClient } from "./client.ts";
+import { isInvalid } from "./errors.ts";
 import { controllerOf, isBeingDeleted, isControlledBy, keyOf } from "./metadata.ts";
 import { deepEqual } from "./predicates.ts";
-import type { KubernetesObject, Resource } from "./types.ts";
+import type { Key, KubernetesObject, Resource } from "./types.ts";
 
 /** What became of an intent. */
 export type Outcome<Read> =
@@ -88,9 +89,34 @@ export class Intents {
         : intent;
       if (deepEqual(project(intent, found), known)) return { kind: "applied", object: found, written: false };
     }
-    const object = await client.apply(resource, intent, { force: found !== undefined });
+    const object = await this.#write(resource, key, intent, found);
     this.#answers.set(id, { uid: object.metadata?.uid, hash, fields: project(intent, object) });
     return { kind: "applied", object, written: true };
+  }
+
+  /**
+   * Applies. Where a person edited the key of a list item (a Service's port), apply would add ours beside theirs, and the
+   * API server refuses the two for ever: our own object is then given our lists whole first.
+   */
+  async #write<Read extends KubernetesObject, Write>(
+    resource: Resource<Read, Write>,
+    key: Key,
+    intent: Write,
+    found: Read | undefined,
+  ): Promise<Read> {
+    const { client } = this.#options;
+    try {
+      return await client.apply(resource, intent, { force: found !== undefined });
+    } catch (error) {
+      if (!found || !isInvalid(error)) throw error;
+      const { apiVersion: _, kind: __, metadata: ___, ...fields } = intent as KubernetesObject;
+      try {
+        await client.patch(resource, key, { metadata: { uid: found.metadata?.uid }, ...fields });
+      } catch {
+        throw error; // what cannot be mended this way is refused for the reason that came first
+      }
+      return await client.apply(resource, intent);
+    }
   }
 
   /** Forgets what was remembered about the objects of a key that is gone. */

@@ -196,6 +196,18 @@ test("owned objects that are deleted or edited by hand come back", async ({ worl
   });
 });
 
+test("a port of an owned Service that was edited by hand is put back", async ({ world }) => {
+  await world.apply("orders", { size: 1 });
+  await world.reason("orders", "Ready");
+  const ports = [{ name: "postgres", port: 5433, protocol: "TCP", targetPort: "postgres" }];
+  await world.client.patch(services, inShop("orders"), { spec: { ports } });
+  await until(8_000, "the port", async () => {
+    const service = await world.client.get(services, inShop("orders"));
+    return service?.spec?.ports?.length === 1 && service.spec.ports[0]?.port === 5432;
+  });
+  await world.reason("orders", "Ready");
+});
+
 test("a StatefulSet deleted with its pods left is made anew, and the pods go on", async ({ world }) => {
   await world.apply("orders", { size: 3 });
   await world.reason("orders", "Ready");
@@ -358,9 +370,7 @@ test("the operator stopped at any time goes on where it was", async ({ world }) 
 test("no password is in a log line, an event or a status", async ({ world }) => {
   await world.apply("orders", { size: 1 });
   const { status } = await world.reason("orders", "Ready");
-  const said = [...world.log, ...world.api.objects("events"), status].map((each) =>
-    JSON.stringify(each)
-  );
+  const said = [...world.log, ...world.api.objects("events"), status].map((each) => JSON.stringify(each));
   assert.ok(said.length > 3);
   assert.equal(said.filter((text) => text.includes("test-password")), []);
 });
