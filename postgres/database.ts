@@ -25,6 +25,18 @@ export interface Database {
     readonly parameters?: Readonly<Record<string, string>>;
     readonly durability?: string;
     readonly deletionPolicy?: string;
+    readonly backups?: {
+      readonly s3: {
+        readonly endpoint: string;
+        readonly bucket: string;
+        readonly region?: string;
+        readonly pathStyle?: boolean;
+        readonly secretName: string;
+      };
+      readonly schedule?: { readonly full?: string; readonly diff?: string; readonly incr?: string };
+      readonly retention?: { readonly count?: number; readonly days?: number };
+      readonly paused?: boolean;
+    };
   };
 }
 

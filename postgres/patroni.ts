@@ -6,6 +6,7 @@
  * @module
  */
 import type { ConfigMap } from "../types/core/v1.ts";
+import { backupAgent, backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
@@ -84,6 +85,8 @@ export function desiredPatroniConfigMap(
       "guard.sh": guard,
       "start.py": start,
       "report.py": report,
+      "backup_agent.py": backupAgent,
+      "backup.py": backupOrder,
       "application.sql": application,
     },
   } satisfies ConfigMap;
