@@ -170,6 +170,10 @@ export interface Settings {
   readonly password: () => string;
 }
 
+/** A request for a backup. The id ends a Job's name, of at most 63 characters, apart from those of the CronJobs. */
+const backupRequest =
+  /^(?:(full|diff|incr)@)?((?!full|diff|incr|first)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?)$/;
+
 /** Longest turn of a rolling Database while others wait: 15 min, for members with much to check at their start. */
 const rollingTurnMs = 900_000;
 
@@ -535,6 +539,12 @@ export class DatabaseReconciler {
       };
     }
     if (!database.spec.backups) {
+      for (const type of backupTypes) {
+        const cronJob = await client.get(cronJobs, { namespace, name: `${key.name}-${type}` });
+        if (cronJob && isOfDatabase(cronJob, name)) await this.#delete(cronJobs, cronJob, client);
+      }
+      const service = await client.get(services, key);
+      if (service && isOfDatabase(service, name)) await this.#delete(services, service, client);
       if (present) await this.#delete(secrets, present, client);
       return {};
     }
@@ -566,16 +576,7 @@ export class DatabaseReconciler {
     const { name, namespace, annotations } = database.metadata;
     const { written } = repository;
     const names = namesOf(name), owner = [controllerReference(database)];
-    if (!database.spec.backups) {
-      for (const type of backupTypes) {
-        const cronJob = await client.get(cronJobs, { namespace, name: `${names.backup}-${type}` });
-        if (cronJob && isOfDatabase(cronJob, name)) await this.#delete(cronJobs, cronJob, client);
-      }
-      const service = await client.get(services, { namespace, name: names.backup });
-      if (service && isOfDatabase(service, name)) await this.#delete(services, service, client);
-      return {};
-    }
-    if (!written) return {};
+    if (!written || !database.spec.backups) return {};
     const image = imageOf(effectiveDatabase(sight).effective, this.#settings.imageTemplate);
     try {
       const foreign = await this.#applyAll(database, [
@@ -592,15 +593,14 @@ export class DatabaseReconciler {
     if (isFirst) await this.#backUp(database, { id: "first", type: "full", image }, client);
     const asked = annotations?.[annotation.backup];
     if (asked === undefined || asked === database.status?.operations?.backup) return {};
-    const [, type = "full", id] =
-      /^(?:(full|diff|incr)@)?([a-z0-9](?:[-a-z0-9]{0,11}[a-z0-9])?)$/.exec(asked) ?? [];
+    const [, type = "full", id] = backupRequest.exec(asked) ?? [];
     if (id === undefined) {
       const note =
-        `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 13 ` +
+        `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 15 ` +
         `lower-case letters, digits and dashes, got "${asked.slice(0, 200)}"`;
       events.record(database, { type: "Warning", reason: "BackupRefused", note, action: "BackUp" });
     } else {
-      await this.#backUp(database, { id: `once-${id}`, type: type as BackupType, image }, client);
+      await this.#backUp(database, { id, type: type as BackupType, image }, client);
     }
     return { backup: asked.slice(0, 253) };
   }
