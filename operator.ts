@@ -573,9 +573,9 @@ export class DatabaseReconciler {
     { client, events }: Context,
   ): Promise<{ backup?: string }> {
     const { database } = sight;
-    const { name, namespace, annotations } = database.metadata;
+    const { annotations } = database.metadata;
     const { written } = repository;
-    const names = namesOf(name), owner = [controllerReference(database)];
+    const owner = [controllerReference(database)];
     if (!written || !database.spec.backups) return {};
     const image = imageOf(effectiveDatabase(sight).effective, this.#settings.imageTemplate);
     try {

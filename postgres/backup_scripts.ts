@@ -107,7 +107,10 @@ def note(report):
     url = "https://%s:%s/api/v1/namespaces/%s/pods/%s" % (host, port, namespace, os.environ["HOSTNAME"])
     body = {"metadata": {"annotations": {"${annotation.backup}": json.dumps(report)}}}
     headers = {"Authorization": "Bearer " + token, "Content-Type": "application/merge-patch+json"}
-    call(url, json.dumps(body).encode(), headers, "PATCH", ssl.create_default_context(cafile=TOKEN + "ca.crt"))
+    context = ssl.create_default_context(cafile=TOKEN + "ca.crt")
+    # Python 3.13 refuses authorities without a key usage extension, which many clusters have.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    call(url, json.dumps(body).encode(), headers, "PATCH", context)
 
 
 def instant(seconds):
