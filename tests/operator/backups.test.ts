@@ -147,10 +147,23 @@ test("a backup asked for by annotation is made once, whatever is asked for after
 
 test("a schedule that the API server refuses is told in the condition, and the rest goes on", async ({ world }) => {
   await giveSecret(world);
-  await world.apply("orders", {
-    size: 1,
-    backups: { ...backups, schedule: { full: "99 1 * * *" } } as never,
-  });
+  // The simulation takes every schedule; kube-apiserver answers this.
+  const message = 'CronJob.batch "orders-backup-full" is invalid: spec.schedule: Invalid value: "99 1 * * *"';
+  const refusal = {
+    kind: "Status",
+    apiVersion: "v1",
+    status: "Failure",
+    reason: "Invalid",
+    code: 422,
+    message,
+  };
+  world.api.intercept = {
+    before: (_info, request) =>
+      request.method === "PATCH" && request.url.includes("/cronjobs/")
+        ? Response.json(refusal, { status: 422 })
+        : undefined,
+  };
+  await world.apply("orders", { size: 1, backups: { ...backups, schedule: { full: "99 1 * * *" } } });
   await world.reason("orders", "Ready");
   await until(5_000, "the condition", async () => {
     const found = findCondition((await world.database("orders"))?.status?.conditions, "BackupHealthy");
