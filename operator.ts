@@ -112,7 +112,12 @@ import {
   type Passwords,
   podFacts,
   type Problem,
+  repositoryPath,
   repositoryProblem,
+  type RepositorySecret,
+  restoreFiles,
+  type RestoreSource,
+  type S3,
   selectorText,
   type Sight,
   situationOf,
@@ -276,6 +281,13 @@ export class DatabaseReconciler {
     const { effective: asked, problems } = effectiveDatabase(sight);
     // Without a configuration on the members, archiving would fail and fill their volumes.
     const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
+    if (repository.restoreProblem) {
+      return [...problems, {
+        reason: "RestoreSourceUnusable",
+        message: repository.restoreProblem,
+        stops: true,
+      }];
+    }
     const credentials = await this.#ensureCredentials(sight, client);
     if (credentials) return [...problems, credentials];
     const lost = stateProblem(sight);
@@ -524,21 +536,21 @@ export class DatabaseReconciler {
   // Backups: the members get the repository's configuration, CronJobs and Jobs ask the agent beside the primary.
 
   /** Writes the configuration of the repository into the Secret that the members mount; says what is wrong with it. */
-  async #tendRepository({ database }: Sight, client: ResourceClient): Promise<Repository> {
+  async #tendRepository({ database, patroni }: Sight, client: ResourceClient): Promise<Repository> {
     const { name, namespace } = database.metadata;
     const key = { namespace, name: namesOf(name).backup };
-    if (
-      !database.spec.backups && !database.status?.conditions?.some(({ type }) => type === "BackupHealthy")
-    ) {
-      return {}; // and nothing is left of it
-    }
+    const restores = database.spec.restoreFrom && !patroni.config?.systemIdentifier;
+    // The pass that first sees the restored data takes the files of the restore away.
+    const restored = database.spec.restoreFrom && !database.status?.systemIdentifier;
+    const had = database.status?.conditions?.some(({ type }) => type === "BackupHealthy");
+    if (!database.spec.backups && !had && !restores && !restored) return {}; // and nothing is left of it
     const present = await this.#manager.liveClient.get(secrets, key);
     if (present && !isOfDatabase(present, name)) {
       return {
         problem: `Secret "${key.name}" belongs to somebody else: it is not touched; rename one of the two`,
       };
     }
-    if (!database.spec.backups) {
+    if (!database.spec.backups && !restores) {
       for (const type of backupTypes) {
         const cronJob = await client.get(cronJobs, { namespace, name: `${key.name}-${type}` });
         if (cronJob && isOfDatabase(cronJob, name)) await this.#delete(cronJobs, cronJob, client);
@@ -548,19 +560,54 @@ export class DatabaseReconciler {
       if (present) await this.#delete(secrets, present, client);
       return {};
     }
-    const { secretName } = database.spec.backups.s3;
-    const given = await this.#manager.liveClient.get(secrets, { namespace, name: secretName });
-    const secret = given &&
-      Object.fromEntries(
-        Object.entries(given.data ?? {}).map(([field, data]) => [field, decodeBase64(data)]),
-      );
-    const problem = repositoryProblem(secretName, secret);
+    const source = restores ? await this.#restoreFiles(database, client) : {};
+    const secret = await this.#repositorySecret(database, database.spec.backups?.s3);
+    const written = present?.data?.["pgbackrest.conf"] !== undefined;
+    const outcome = { problem: secret?.problem, restoreProblem: source.problem };
     // What the members have stays: archiving fails there, and nothing is thrown away before the queue is full.
-    if (problem !== undefined || !secret) return { problem, written: present !== undefined };
+    if (outcome.problem ?? outcome.restoreProblem) return { ...outcome, written };
     const token = present?.data?.["token"] ? decodeBase64(present.data["token"]) : this.#settings.password();
-    const desired = desiredBackupSecret(database, [controllerReference(database)], { secret, token });
+    const desired = desiredBackupSecret(database, [controllerReference(database)], {
+      secret: secret?.data,
+      token,
+      ...(source.files ? { files: source.files } : {}),
+    });
     if (!deepEqual(desired.data, present?.data)) await client.apply(secrets, desired as Secret);
-    return { written: true };
+    return { written: secret !== undefined };
+  }
+
+  /** The Secret that a repository names, decoded, or what is wrong with it. */
+  async #repositorySecret(
+    { metadata: { namespace } }: StoredDatabase,
+    s3: S3 | undefined,
+  ): Promise<{ data?: RepositorySecret; problem?: string | undefined } | undefined> {
+    if (!s3) return undefined;
+    const secret = await this.#manager.liveClient.get(secrets, { namespace, name: s3.secretName });
+    const data = secret && Object.fromEntries(
+      Object.entries(secret.data ?? {}).map(([field, value]) => [field, decodeBase64(value)]),
+    );
+    const problem = repositoryProblem(s3.secretName, data);
+    return problem === undefined && data ? { data } : { problem };
+  }
+
+  /** What the first member needs to restore, or why it cannot. */
+  async #restoreFiles(
+    database: StoredDatabase,
+    client: ResourceClient,
+  ): Promise<{ files?: Record<string, string>; problem?: string }> {
+    const { database: name, repository } = database.spec.restoreFrom!;
+    let source: RestoreSource | undefined = repository;
+    if (name !== undefined) {
+      const found = await client.get(databases, { namespace: database.metadata.namespace, name });
+      if (!found?.spec.backups) {
+        const why = found ? "has no backups" : "is not there";
+        return { problem: `spec.restoreFrom: Database "${name}" ${why}; a repository can be named instead` };
+      }
+      source = { s3: found.spec.backups.s3, path: repositoryPath(found) };
+    }
+    const secret = await this.#repositorySecret(database, source?.s3);
+    if (!source || !secret?.data) return { problem: `spec.restoreFrom: ${secret?.problem}` };
+    return { files: restoreFiles(database, source, secret.data) };
   }
 
   /**
@@ -722,7 +769,9 @@ type Intent = [resource: Resource<KubernetesObject, unknown>, desired: { metadat
 interface Repository {
   /** Why it cannot be used, for a person. */
   problem?: string | undefined;
-  /** Whether the members have its configuration. */
+  /** Why the Database cannot begin with a backup, for a person. */
+  readonly restoreProblem?: string | undefined;
+  /** Whether the members have the configuration of spec.backups. */
   readonly written?: boolean;
 }
 

@@ -27,8 +27,17 @@ export function archiveCommand(database: Database): string {
   return database.spec.backups ? `${pgbackrest} archive-push "%p"` : "/bin/true";
 }
 
+/** A bucket. */
+export type S3 = NonNullable<Database["spec"]["backups"]>["s3"];
+
 /** What the repository's Secret holds, decoded. */
 export type RepositorySecret = Readonly<Record<string, string>>;
+
+/** The path of an incarnation in its repository. */
+export function repositoryPath(database: Database): string {
+  const { name, namespace } = identityOf(database);
+  return `/${namespace}/${name}-${database.metadata.uid}`;
+}
 
 /** What is wrong with the repository's Secret, in words that hold none of its values. */
 export function repositoryProblem(
@@ -54,28 +63,13 @@ export function repositoryProblem(
  * @throws {RangeError} for a value that cannot be one line
  */
 export function repositoryConfig(database: Database, secret: RepositorySecret): string {
-  const { name, namespace } = identityOf(database);
   const { backups } = database.spec;
-  const { uid } = database.metadata;
-  if (!backups || !uid) {
+  if (!backups || !database.metadata.uid) {
     throw new TypeError("Cannot render a repository without spec.backups and metadata.uid");
   }
   const { s3, retention } = backups;
-  const { hostname, port } = new URL(s3.endpoint);
-  const encryptionKey = secret["encryptionKey"]?.trim();
-  const lines: [string, string | number | undefined][] = [
-    ["repo1-type", "s3"],
-    ["repo1-path", `/${namespace}/${name}-${uid}`],
-    ["repo1-s3-endpoint", hostname],
-    ["repo1-storage-port", port || undefined],
-    ["repo1-s3-bucket", s3.bucket],
-    ["repo1-s3-region", s3.region ?? "us-east-1"],
-    ["repo1-s3-uri-style", s3.pathStyle ? "path" : "host"],
-    ["repo1-s3-key", secret["accessKey"]?.trim()],
-    ["repo1-s3-key-secret", secret["secretKey"]?.trim()],
-    ["repo1-storage-ca-file", secret["ca.crt"] ? `${backupFolder}/ca.crt` : undefined],
-    ["repo1-cipher-type", encryptionKey ? "aes-256-cbc" : undefined],
-    ["repo1-cipher-pass", encryptionKey || undefined],
+  return settingsText([
+    ...s3Lines(s3, repositoryPath(database), secret, "ca.crt"),
     ["repo1-bundle", "y"],
     ["repo1-retention-full", retention?.days ?? retention?.count ?? 2],
     ["repo1-retention-full-type", retention?.days === undefined ? "count" : "time"],
@@ -89,8 +83,40 @@ export function repositoryConfig(database: Database, secret: RepositorySecret): 
     ["log-level-file", "off"],
     ["log-level-console", "off"],
     ["log-level-stderr", "error"],
+  ]);
+}
+
+/** A setting of pgbackrest.conf; without a value it is left out. */
+export type Line = readonly [key: string, value: string | number | undefined];
+
+/** The settings that name a bucket, and the path in it. */
+export function s3Lines(s3: S3, path: string, secret: RepositorySecret, caFile: string): Line[] {
+  const { hostname, port } = new URL(s3.endpoint);
+  const encryptionKey = secret["encryptionKey"]?.trim();
+  return [
+    ["repo1-type", "s3"],
+    ["repo1-path", path],
+    ["repo1-s3-endpoint", hostname],
+    ["repo1-storage-port", port || undefined],
+    ["repo1-s3-bucket", s3.bucket],
+    ["repo1-s3-region", s3.region ?? "us-east-1"],
+    ["repo1-s3-uri-style", s3.pathStyle ? "path" : "host"],
+    ["repo1-s3-key", secret["accessKey"]?.trim()],
+    ["repo1-s3-key-secret", secret["secretKey"]?.trim()],
+    ["repo1-storage-ca-file", secret["ca.crt"] ? `${backupFolder}/${caFile}` : undefined],
+    ["repo1-cipher-type", encryptionKey ? "aes-256-cbc" : undefined],
+    ["repo1-cipher-pass", encryptionKey || undefined],
   ];
-  const text = (key: string, value: string | number) => {
+}
+
+/**
+ * The text of a pgbackrest.conf.
+ *
+ * @throws {RangeError} for a value that cannot be one line
+ */
+export function settingsText(lines: readonly Line[]): string {
+  const text = ([key, value]: Line) => {
+    if (value === undefined) return "";
     const line = String(value);
     if (line === "" || line !== line.trim() || /\p{Cc}/u.test(line)) {
       throw new RangeError(
@@ -99,21 +125,27 @@ export function repositoryConfig(database: Database, secret: RepositorySecret): 
     }
     return `${key}=${line}\n`;
   };
-  return "[global]\n" +
-    lines.map(([key, value]) => value === undefined ? "" : text(key, value)).join("") +
-    `\n[db]\npg1-path=${dataFolder}\npg1-socket-path=${folder.run}\n`;
+  return `[global]\n${
+    lines.map(text).join("")
+  }\n[db]\npg1-path=${dataFolder}\npg1-socket-path=${folder.run}\n`;
 }
 
 /** Secret `<name>-backup`, which the members mount: it may be missing, so backups come and go without a restart. */
 export function desiredBackupSecret(
   database: Database,
   ownerReferences: readonly OwnerReference[],
-  { secret, token }: { secret: RepositorySecret; token: string },
+  { secret, token, files = {} }: {
+    /** The repository's Secret; without it the members only get `files`. */
+    secret?: RepositorySecret | undefined;
+    token: string;
+    files?: Record<string, string>;
+  },
 ) {
   const text: Record<string, string> = {
-    "pgbackrest.conf": repositoryConfig(database, secret),
+    ...(secret ? { "pgbackrest.conf": repositoryConfig(database, secret) } : {}),
     token,
-    ...(secret["ca.crt"] ? { "ca.crt": secret["ca.crt"] } : {}),
+    ...(secret?.["ca.crt"] ? { "ca.crt": secret["ca.crt"] } : {}),
+    ...files,
   };
   return {
     apiVersion: "v1",

@@ -37,6 +37,15 @@ export interface Database {
       readonly retention?: { readonly count?: number; readonly days?: number };
       readonly paused?: boolean;
     };
+    readonly restoreFrom?: {
+      readonly database?: string;
+      readonly repository?: {
+        readonly s3: NonNullable<Database["spec"]["backups"]>["s3"];
+        readonly path: string;
+      };
+      readonly backup?: string;
+      readonly targetTime?: string;
+    };
   };
 }
 

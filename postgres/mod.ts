@@ -22,6 +22,7 @@ export * from "./patroni.ts";
 export * from "./pod_template.ts";
 export * from "./quantity.ts";
 export * from "./rbac.ts";
+export * from "./restore.ts";
 export * from "./security.ts";
 export * from "./services.ts";
 export * from "./sight.ts";

@@ -10,6 +10,7 @@ import { backupAgent, backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
+import { restore } from "./restore.ts";
 import { application, dataFolder, folder, guard, report, reportCommand, start } from "./scripts.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
@@ -38,6 +39,12 @@ export function patroniConfig(database: Database): { [key: string]: Json } {
     restapi: { listen: `*:${patroniPort}`, authentication: { username: "patroni" } },
     bootstrap: {
       dcs: dynamicConfig(database),
+      ...(database.spec.restoreFrom
+        ? {
+          method: "restore",
+          restore: { command: `python3 ${folder.config}/restore.py`, no_params: true },
+        }
+        : {}),
       initdb: [{ encoding: "UTF8" }, { locale: "C.UTF-8" }, "data-checksums"],
       post_bootstrap: `${binaries}/psql --no-psqlrc --quiet --file=${folder.config}/application.sql`,
     },
@@ -87,6 +94,7 @@ export function desiredPatroniConfigMap(
       "report.py": report,
       "backup_agent.py": backupAgent,
       "backup.py": backupOrder,
+      "restore.py": restore,
       "application.sql": application,
     },
   } satisfies ConfigMap;

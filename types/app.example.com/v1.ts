@@ -6,6 +6,7 @@ import type { ListMeta, NamedObjectMeta, StoredCustomObjectMeta } from "../meta/
  * A highly available PostgreSQL that keeps its data through the loss of any one member.
  *
  * Rule: metadata.name must be at most 40 lower-case letters, digits and dashes, start with a letter and not end with a dash (Services are named after it) (self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40)
+ * Rule: spec.restoreFrom cannot be set or changed once there is data (!has(self.spec.restoreFrom) || !has(oldSelf.status) || !has(oldSelf.status.systemIdentifier) || (has(oldSelf.spec.restoreFrom) && self.spec.restoreFrom == oldSelf.spec.restoreFrom))
  */
 export interface Database {
   /** The API group and version, app.example.com/v1. */
@@ -82,6 +83,12 @@ export interface DatabaseSpec {
   /** Compute resources of each member's postgres container. */
   resources?: DatabaseSpecResources;
   /**
+   * A backup that the Database begins with. Once there is data it can only be taken away; until then a mistake can be corrected. What it is restored from is left as it is.
+   *
+   * Rule: either database or repository (has(self.database) != has(self.repository))
+   */
+  restoreFrom?: DatabaseSpecRestoreFrom;
+  /**
    * Number of members: one primary and size - 1 replicas. 0 stops all of them and keeps the data.
    *
    * Default: 1
@@ -144,6 +151,32 @@ export interface DatabaseSpecResources {
   requests?: {
     [key: string]: number | string;
   };
+}
+
+export interface DatabaseSpecRestoreFrom {
+  /**
+   * pgBackRest's label of a backup, as in status.backup.lastId. Without targetTime the Database begins as it was at its end.
+   *
+   * Length: at least 16, at most 63
+   * Pattern: ^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$
+   */
+  backup?: string;
+  /**
+   * Database of the same namespace, with spec.backups.
+   *
+   * Length: at least 1, at most 40
+   * Pattern: ^[a-z]([-a-z0-9]*[a-z0-9])?$
+   */
+  database?: string;
+  /** Where the backups are, also of a Database that is gone or in another namespace. */
+  repository?: DatabaseSpecRestoreFromRepository;
+  /**
+   * Every transaction that committed until then is restored, and none after it. Without it and without backup everything that was archived is restored.
+   *
+   * Format: date-time
+   * Length: at most 40
+   */
+  targetTime?: string;
 }
 
 export interface DatabaseSpecStorage {
@@ -237,6 +270,18 @@ export interface DatabaseSpecBackupsSchedule {
   incr?: string;
 }
 
+export interface DatabaseSpecRestoreFromRepository {
+  /**
+   * Path in the bucket, /<namespace>/<name>-<uid> of the Database that wrote them.
+   *
+   * Length: at least 2, at most 512
+   * Pattern: ^/[A-Za-z0-9][-A-Za-z0-9._/]*$
+   */
+  path: string;
+  /** A bucket of S3 or of a store that speaks its protocol. */
+  s3: DatabaseSpecBackupsS3;
+}
+
 export interface StoredDatabaseSpec {
   /** Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. It can be added, changed and removed without a restart. */
   backups?: DatabaseSpecBackups;
@@ -266,6 +311,12 @@ export interface StoredDatabaseSpec {
   pvcRetention?: DatabaseSpecPvcRetention;
   /** Compute resources of each member's postgres container. */
   resources?: DatabaseSpecResources;
+  /**
+   * A backup that the Database begins with. Once there is data it can only be taken away; until then a mistake can be corrected. What it is restored from is left as it is.
+   *
+   * Rule: either database or repository (has(self.database) != has(self.repository))
+   */
+  restoreFrom?: DatabaseSpecRestoreFrom;
   /**
    * Number of members: one primary and size - 1 replicas. 0 stops all of them and keeps the data.
    *
@@ -509,6 +560,8 @@ export interface DatabaseStatusBackupLastFailure {
    */
   time: string;
 }
+
+export type DatabaseSpecRestoreFromRepositoryS3 = DatabaseSpecBackupsS3;
 
 /** The address of Database objects, and the types of what is read and written there. */
 export const databases: Resource<StoredDatabase, Database> = {
