@@ -64,7 +64,7 @@ def clean(text):
     words = (errors[0] if errors else text).strip()
     if answer:
         words += " " + answer.group(1) + (": " + said.group(1) if said else "")
-    return re.sub(r"\\s+", " ", words)[:500]
+    return re.sub(r"\\s+", " ", words)[:500].rstrip(":")
 
 
 def run(*arguments, timeout=300):
