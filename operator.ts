@@ -235,7 +235,7 @@ export class DatabaseReconciler {
       // A request was only written down in this pass: it is carried out in the next.
       if (requested.switchoverTo !== undefined) return { requeueAfterMs: 100 };
       // Nobody tells of a change in the repository's Secret: Secrets are not watched.
-      return database.spec.backups ? { requeueAfterMs: 60_000 } : undefined;
+      return database.spec.backups ? { requeueAfterMs: 30_000 } : undefined;
     } catch (error) {
       if (isConflict(error)) {
         log.info("Changed by somebody else meanwhile: looking again", { conflict: error.message });

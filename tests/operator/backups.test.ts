@@ -171,6 +171,44 @@ test("a schedule that the API server refuses is told in the condition, and the r
   });
 });
 
+test("nothing is made before what it begins with is there; then it is restored, and the files of it go", async ({ world }) => {
+  await giveSecret(world);
+  await world.apply("copy", { size: 1, restoreFrom: { database: "orders" } });
+  await world.reason("copy", "RestoreSourceUnusable");
+  assert.equal(world.names("apps/statefulsets", "copy"), []);
+  await world.apply("orders", { size: 1, backups });
+  const source = await world.reason("orders", "Ready");
+  const seen: string[][] = [];
+  const end = world.api.subscribe(({ table, object }) => {
+    if (table === "/secrets" && object.metadata.name === "copy-backup") {
+      seen.push(Object.keys(object.data).sort());
+    }
+  });
+  await world.apply("copy", {
+    size: 1,
+    restoreFrom: { database: "orders", targetTime: "2026-11-23T10:00:00Z" },
+  });
+  await world.reason("copy", "Ready");
+  await until(5_000, "the files to go", () => world.find("/secrets", "copy-backup") === undefined);
+  end();
+  assert.equal(seen[0], ["restore.conf", "restore.json", "token"]);
+  const patroni = await world.client.get(configMaps, inShop("copy-patroni"));
+  assert.is(JSON.parse(patroni?.data?.["patroni.yml"] ?? "").bootstrap.method, "restore");
+
+  let refused = "";
+  await world.apply("copy", {
+    size: 1,
+    restoreFrom: { database: source.metadata.name, backup: "20261123-100000F" },
+  })
+    .catch((error: Error) => refused = error.message);
+  assert.match(refused, /restoreFrom cannot be set or changed once there is data/);
+  await world.apply("orders", { size: 1, backups, restoreFrom: { database: "copy" } })
+    .catch((error: Error) => refused = error.message);
+  assert.match(refused, /restoreFrom cannot be set/);
+  await world.apply("copy", { size: 1 });
+  await world.reason("copy", "Ready");
+});
+
 test("crd.yaml refuses a repository that is none", async ({ world }) => {
   const s3 = backups.s3;
   for (

@@ -9,8 +9,12 @@ import {
   desiredCronJobs,
   encodeBase64,
   repositoryConfig,
+  repositoryPath,
   repositoryProblem,
 } from "../../postgres/backups.ts";
+import { patroniConfig } from "../../postgres/patroni.ts";
+import { restore, restoreFiles } from "../../postgres/restore.ts";
+import { podTrouble } from "../../postgres/trouble.ts";
 import type { Database } from "../../postgres/database.ts";
 import { dynamicConfig } from "../../postgres/dynamic_config.ts";
 import type { Sight } from "../../postgres/sight.ts";
@@ -124,7 +128,7 @@ test("a backup's pod is no member, passes restricted, and holds the agent's toke
 });
 
 test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
-  for (const source of [backupAgent, backupOrder]) {
+  for (const source of [backupAgent, backupOrder, restore]) {
     const variables = [...source.matchAll(/environ\[?"?([A-Z_]*)/g)].map(([, name]) => name);
     assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
     assert.not.match(source, /undefined|\[object/);
@@ -135,6 +139,47 @@ test("base64 of any text goes both ways", () => {
   for (const text of ["", "a", "päß \u{1f511}\n", "x".repeat(10_000)]) {
     assert.is(decodeBase64(encodeBase64(text)), text);
     assert.is(encodeBase64(text), Buffer.from(text).toString("base64"));
+  }
+});
+
+test("what to restore goes to the members as files, with the source's repository and path", () => {
+  const database: Database = {
+    metadata: { name: "new", namespace: "shop", uid: "u-2" },
+    spec: { version: "17", restoreFrom: { database: "orders", targetTime: "2026-11-23T10:00:00Z" } },
+  };
+  const source = { s3, path: repositoryPath(databaseOf()) };
+  const files = restoreFiles(database, source, { ...secret, "ca.crt": "PEM" });
+  assert.equal(Object.keys(files), ["restore.conf", "restore.json", "restore-ca.crt"]);
+  assert.match(files["restore.conf"]!, /\nrepo1-path=\/shop\/orders-u-1\n/);
+  assert.match(files["restore.conf"]!, /\nrepo1-storage-ca-file=\/etc\/pgbackrest\/restore-ca.crt\n/);
+  assert.equal(JSON.parse(files["restore.json"]!), { targetTime: "2026-11-23T10:00:00Z" });
+  const { data } = desiredBackupSecret(database, [], { token: "t", files });
+  assert.not.ok("pgbackrest.conf" in data, "without spec.backups of its own nothing is archived");
+  assert.throws(() => restoreFiles(database, { s3, path: "/a\nrepo1-host=evil" }, secret), RangeError);
+});
+
+test("Patroni restores in place of initdb only where it is asked for", () => {
+  const bootstrap = (database: Database) => patroniConfig(database)["bootstrap"] as Record<string, unknown>;
+  assert.is(bootstrap(databaseOf())["method"], undefined);
+  const database = databaseOf();
+  const asked = { ...database, spec: { ...database.spec, restoreFrom: { database: "old" } } };
+  assert.is(bootstrap(asked)["method"], "restore");
+  assert.equal(bootstrap(asked)["restore"], {
+    command: "python3 /etc/patroni/restore.py",
+    no_params: true,
+  });
+});
+
+test("a restore that failed is told as such, in its own words", () => {
+  const message =
+    "Cannot restore: 2026-11-23T10:00:00Z is before the earliest possible time 2026-11-23T17:54:36Z";
+  const terminated = { exitCode: 1, message };
+  const state = { waiting: { reason: "CrashLoopBackOff", message: "back-off 10s" } };
+  for (const given of [{ state: { terminated } }, { state, lastState: { terminated } }]) {
+    assert.equal(podTrouble({ status: { containerStatuses: [{ name: "postgres", ...given }] } }), {
+      reason: "RestoreFailed",
+      message: `container postgres: ${message}`,
+    });
   }
 });
 

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { until } from "../../within.ts";
-import { conditionOf, leader, members, ready, sql } from "../database.ts";
+import { conditionOf, database, leader, members, ready, sql } from "../database.ts";
 import { check, discard, ensure, type Run, type Scenario } from "../scenario.ts";
 
 const name = "backedup";
@@ -64,6 +64,103 @@ async function finished(run: Run, job: string, timeoutMs: number): Promise<void>
     if (status?.succeeded >= 1) return true;
     throw new Error(JSON.stringify(status));
   }, 1000);
+}
+
+/** Waits until Ready has this reason; returns its message. */
+async function reason(run: Run, database: string, reason: string): Promise<string> {
+  return await until(180_000, `Database ${database} to be ${reason}`, async () => {
+    const found = conditionOf(await run.kubectl.get("databases.app.example.com", database), "Ready");
+    if (found?.["reason"] === reason) return String(found["message"]);
+    throw new Error(`${found?.["reason"]}: ${found?.["message"]}`);
+  }, 500);
+}
+
+/** The time as the server has it. */
+async function serverTime(run: Run, pod: string): Promise<string> {
+  return await sql(
+    run.kubectl,
+    pod,
+    `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+  );
+}
+
+async function restored(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const store = storeOf();
+  await giveSecret(run, store);
+  const { endpoint, bucket, region } = store;
+  const s3 = { endpoint, bucket, region, pathStyle: true, secretName };
+  const source = "source", copy = "copy";
+  await kubectl.apply(database(source, { size: 1, backups: { s3 } }));
+  await ready(kubectl, source, 120_000);
+  const found = await until(120_000, "a first backup", async () => {
+    const found = await kubectl.get("databases.app.example.com", source);
+    return found?.["status"]?.backup?.lastId ? found : undefined;
+  }, 500);
+  const pod = `${source}-0`;
+  await sql(kubectl, pod, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id");
+  const targetTime = await serverTime(run, pod);
+  await sql(kubectl, pod, "INSERT INTO t SELECT generate_series(1001, 2000)");
+  await sql(kubectl, pod, "DROP TABLE t; CREATE TABLE after_it (); SELECT pg_switch_wal()");
+
+  // Out of range, both ways; then corrected.
+  await kubectl.apply(
+    database(copy, { size: 2, restoreFrom: { database: source, targetTime: "2001-01-01T00:00:00Z" } }),
+  );
+  const early = await reason(run, copy, "RestoreFailed");
+  check(
+    early.includes(`earliest possible time ${found["status"].backup.firstRecoverableTime}`),
+    `the range is not told: ${early}`,
+  );
+  const correct = async (restoreFrom: unknown) => {
+    await kubectl.run([
+      "patch",
+      "databases",
+      copy,
+      "--type=merge",
+      "--patch",
+      JSON.stringify({ spec: { restoreFrom } }),
+    ]);
+    for (const { metadata } of await members(kubectl, copy)) await kubectl.delete("pod", metadata.name);
+  };
+  const startedMs = Date.now();
+  await correct({ targetTime });
+  await ready(kubectl, copy, 240_000);
+  run.figure("corrected to Ready with two members", Date.now() - startedMs, "ms", 240_000);
+  const primary = (await leader(kubectl, copy))!;
+  check(
+    await sql(kubectl, primary, "SELECT count(*), max(id) FROM t") === "1000|1000",
+    "not the rows of that time",
+  );
+  const script = 'PGPASSWORD=$(cat /etc/credentials/password) psql -XAtqc "SELECT 1" -h 127.0.0.1 -U app app';
+  check((await kubectl.exec(primary, ["sh", "-c", script])).trim() === "1", "the new password does not work");
+  await discard(run, copy);
+
+  // The source is gone: its repository is not.
+  const { uid } = found.metadata;
+  await discard(run, source);
+  const path = `/${kubectl.namespace}/${source}-${uid}`;
+  const repository = { s3, path };
+  await kubectl.apply(database(copy, { size: 1, restoreFrom: { repository } }));
+  await ready(kubectl, copy, 240_000);
+  const tables = await sql(
+    kubectl,
+    `${copy}-0`,
+    "SELECT to_regclass('t') IS NULL, to_regclass('after_it') IS NOT NULL",
+  );
+  check(tables === "t|t", `not all that was archived: ${tables}`);
+  await discard(run, copy);
+  const backup = found["status"].backup.lastId as string;
+  await kubectl.apply(database(copy, { size: 1, restoreFrom: { repository, backup } }));
+  await ready(kubectl, copy, 240_000);
+  const none = await sql(
+    kubectl,
+    `${copy}-0`,
+    "SELECT to_regclass('t') IS NULL, to_regclass('after_it') IS NULL",
+  );
+  check(none === "t|t", `not as it was at the end of the backup: ${none}`);
+  await discard(run, copy);
+  await kubectl.delete("secret", secretName);
 }
 
 async function backedUp(run: Run): Promise<void> {
@@ -169,5 +266,12 @@ export const backup: readonly Scenario[] = [
       "backups to S3 by hand, request and schedule; through a failover and wrong keys; on and off without a restart",
     optional: true,
     run: backedUp,
+  },
+  {
+    name: "restore",
+    what:
+      "to a time, to all there is and to a named backup, also when the source is gone; a wrong target is corrected",
+    optional: true,
+    run: restored,
   },
 ];
