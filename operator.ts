@@ -546,9 +546,9 @@ export class DatabaseReconciler {
     if (!database.spec.backups && !had && !restores && !restored) return {}; // and nothing is left of it
     const present = await this.#manager.liveClient.get(secrets, key);
     if (present && !isOfDatabase(present, name)) {
-      return {
-        problem: `Secret "${key.name}" belongs to somebody else: it is not touched; rename one of the two`,
-      };
+      const problem =
+        `Secret "${key.name}" belongs to somebody else: it is not touched; rename one of the two`;
+      return { problem, ...(restores ? { restoreProblem: problem } : {}) };
     }
     if (!database.spec.backups && !restores) {
       for (const type of backupTypes) {

@@ -54,9 +54,11 @@ import sys
 import time
 
 DATA = "${dataFolder}"
+# Moved to DATA when all is done: what a killed attempt leaves is never taken for data.
+WORK = DATA + ".restoring"
 FOLDER = "${backupFolder}/"
-COMMAND = ["pgbackrest", "--config=" + FOLDER + "restore.conf", "--stanza=db"]
-HBA, LOG = "/tmp/restore_hba.conf", "/tmp/restore.log"
+COMMAND = ["pgbackrest", "--config=" + FOLDER + "restore.conf", "--stanza=db", "--pg1-path=" + WORK]
+HBA, IDENT, LOG = "/tmp/restore_hba.conf", "/tmp/restore_ident.conf", "/tmp/restore.log"
 
 
 def read(path):
@@ -70,7 +72,7 @@ def fail(words):
         words = words.replace(value, "***")
     words = "${restoreFailure}: " + re.sub(r"\\s+", " ", words)[:1500]
     print(words, flush=True)
-    for left in (DATA, DATA + ".failed"):
+    for left in (WORK, DATA + ".failed"):
         shutil.rmtree(left, ignore_errors=True)
     with open("/dev/termination-log", "w", encoding="utf-8") as file:
         file.write(words)
@@ -118,21 +120,25 @@ if wanted.get("targetTime"):
 elif options:
     options += ["--type=immediate", "--target-action=promote"]
 
-shutil.rmtree(DATA, ignore_errors=True)
-os.makedirs(DATA, 0o700)
+if os.path.isdir(DATA) and os.listdir(DATA):
+    fail("there is data already")
+shutil.rmtree(WORK, ignore_errors=True)
+os.makedirs(WORK, 0o700)
 print("restoring", *options, flush=True)
 run("restore", *options)
 for left in ("patroni.dynamic.json", "standby.signal"):
-    if os.path.exists(DATA + "/" + left):
-        os.remove(DATA + "/" + left)
+    if os.path.exists(WORK + "/" + left):
+        os.remove(WORK + "/" + left)
 
 with open(HBA, "w", encoding="utf-8") as file:
     file.write("local all all peer\\n")
+open(IDENT, "w", encoding="utf-8").close()
 binaries = json.loads(read("${folder.config}/patroni.yml"))["postgresql"]["bin_dir"]
 settings = {
     "listen_addresses": "",
     "unix_socket_directories": "/tmp",
     "hba_file": HBA,
+    "ident_file": IDENT,
     "archive_mode": "off",
     # Off, it takes no minimum of max_connections and others from the source.
     "hot_standby": "off",
@@ -143,12 +149,15 @@ settings = {
 }
 with open(LOG, "w", encoding="utf-8") as log:
     arguments = [part for name, value in settings.items() for part in ("-c", name + "=" + value)]
-    server = subprocess.Popen([binaries + "/postgres", "-D", DATA, *arguments], stdout=log, stderr=log)
+    server = subprocess.Popen([binaries + "/postgres", "-D", WORK, *arguments], stdout=log, stderr=log)
 psql = [binaries + "/psql", "-h", "/tmp", "-XAtqc", "SELECT pg_is_in_recovery()", "postgres"]
 while server.poll() is None:
     if subprocess.run(psql, capture_output=True, text=True).stdout.strip() == "f":
         server.send_signal(2)
         if server.wait() == 0:
+            if os.path.isdir(DATA):
+                os.rmdir(DATA)
+            os.rename(WORK, DATA)
             print("restored", flush=True)
             sys.exit(0)
         break
