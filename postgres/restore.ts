@@ -57,7 +57,7 @@ DATA = "${dataFolder}"
 # Moved to DATA when all is done: what a killed attempt leaves is never taken for data.
 WORK = DATA + ".restoring"
 FOLDER = "${backupFolder}/"
-COMMAND = ["pgbackrest", "--config=" + FOLDER + "restore.conf", "--stanza=db", "--pg1-path=" + WORK]
+COMMAND = ["pgbackrest", "--config=" + FOLDER + "restore.conf", "--stanza=db"]
 HBA, IDENT, LOG = "/tmp/restore_hba.conf", "/tmp/restore_ident.conf", "/tmp/restore.log"
 
 
@@ -84,7 +84,7 @@ def run(*arguments):
     if ended.returncode:
         errors = re.findall(r"ERROR: (\\[[0-9]+\\]: .*?)(?=\\n *\\*\\*\\*|\\n\\S|\\Z)", ended.stderr, re.S)
         code = re.search(r"<Code>([^<]*)</Code>", ended.stderr)
-        fail("pgBackRest: " + (errors[0] if errors else ended.stderr) + (" " + code.group(1) if code else ""))
+        fail("pgBackRest: " + (errors[0] if errors else ended.stderr or ended.stdout) + (" " + code.group(1) if code else ""))
     return ended.stdout
 
 
@@ -125,7 +125,7 @@ if os.path.isdir(DATA) and os.listdir(DATA):
 shutil.rmtree(WORK, ignore_errors=True)
 os.makedirs(WORK, 0o700)
 print("restoring", *options, flush=True)
-run("restore", *options)
+run("restore", "--pg1-path=" + WORK, *options)
 for left in ("patroni.dynamic.json", "standby.signal"):
     if os.path.exists(WORK + "/" + left):
         os.remove(WORK + "/" + left)
