@@ -358,7 +358,9 @@ test("the operator stopped at any time goes on where it was", async ({ world }) 
 test("no password is in a log line, an event or a status", async ({ world }) => {
   await world.apply("orders", { size: 1 });
   const { status } = await world.reason("orders", "Ready");
-  const said = [...world.log, ...world.api.objects("events"), status].map((each) => JSON.stringify(each));
+  const said = [...world.log, ...world.api.objects("events"), status].map((each) =>
+    JSON.stringify(each)
+  );
   assert.ok(said.length > 3);
   assert.equal(said.filter((text) => text.includes("test-password")), []);
 });
