@@ -50,6 +50,7 @@ import {
 } from "./runtime/mod.ts";
 import { databases, type DatabaseStatus, type StoredDatabase } from "./types/app.example.com/v1.ts";
 import { type StatefulSet, statefulSets } from "./types/apps/v1.ts";
+import { cronJobs, jobs } from "./types/batch/v1.ts";
 import {
   type ConfigMap,
   configMaps,
@@ -64,13 +65,23 @@ import { podDisruptionBudgets } from "./types/policy/v1.ts";
 import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
   annotation,
+  backupCondition,
+  backupReport,
+  backupStatus,
+  type BackupType,
+  backupTypes,
   conditionsOf,
   configMapFacts,
   credentialKeys,
   decide,
+  decodeBase64,
   defaultImageTemplate,
   deletionPolicyOf,
+  desiredBackupJob,
+  desiredBackupSecret,
+  desiredBackupService,
   desiredCredentials,
+  desiredCronJobs,
   desiredDisruptionBudget,
   desiredPatroniConfigMap,
   desiredPodsService,
@@ -88,6 +99,7 @@ import {
   fieldManager,
   finalizer,
   group,
+  imageOf,
   isOfDatabase,
   label,
   markOf,
@@ -100,6 +112,12 @@ import {
   type Passwords,
   podFacts,
   type Problem,
+  repositoryPath,
+  repositoryProblem,
+  type RepositorySecret,
+  restoreFiles,
+  type RestoreSource,
+  type S3,
   selectorText,
   type Sight,
   situationOf,
@@ -157,6 +175,10 @@ export interface Settings {
   readonly password: () => string;
 }
 
+/** A request for a backup. The id ends a Job's name, of at most 63 characters, apart from those of the CronJobs. */
+const backupRequest =
+  /^(?:(full|diff|incr)@)?((?!full|diff|incr|first)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?)$/;
+
 /** Longest turn of a rolling Database while others wait: 15 min, for members with much to check at their start. */
 const rollingTurnMs = 900_000;
 
@@ -200,14 +222,20 @@ export class DatabaseReconciler {
     const step = this.#queue(decide(situationOf(sight, now())), request, now());
     try {
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
-      const problems = await this.#writeObjects(sight, step, client, events);
+      const repository = await this.#tendRepository(sight, client);
+      const problems = await this.#writeObjects(sight, step, client, events, repository);
       const blocked = problems.some((problem) => problem.stops);
-      if (!blocked) await this.#take(step, sight, context);
-      await this.#report(sight, step, problems, context, requested);
+      if (!blocked) {
+        Object.assign(requested, await this.#tendBackups(sight, repository, context));
+        await this.#take(step, sight, context);
+      }
+      await this.#report(sight, step, problems, context, requested, repository);
       if (problems.length > 0) return { requeueAfterMs: 30_000 };
       if (step.kind !== "done") return { requeueAfterMs: step.kind === "wait" ? 5_000 : 1_000 };
       // A request was only written down in this pass: it is carried out in the next.
-      return requested?.switchoverTo === undefined ? undefined : { requeueAfterMs: 100 };
+      if (requested.switchoverTo !== undefined) return { requeueAfterMs: 100 };
+      // Nobody tells of a change in the repository's Secret: Secrets are not watched.
+      return database.spec.backups ? { requeueAfterMs: 30_000 } : undefined;
     } catch (error) {
       if (isConflict(error)) {
         log.info("Changed by somebody else meanwhile: looking again", { conflict: error.message });
@@ -242,6 +270,7 @@ export class DatabaseReconciler {
     step: Step,
     client: ResourceClient,
     events: EventRecorder,
+    repository: Repository,
   ): Promise<Problem[]> {
     const { database, patroni, statefulSet } = sight;
     if (!hasFinalizer(database, finalizer)) {
@@ -249,7 +278,16 @@ export class DatabaseReconciler {
       const patch = { metadata: { resourceVersion, finalizers: withFinalizer(database, finalizer) } };
       await client.patch(databases, database.metadata, patch);
     }
-    const { effective, problems } = effectiveDatabase(sight);
+    const { effective: asked, problems } = effectiveDatabase(sight);
+    // Without a configuration on the members, archiving would fail and fill their volumes.
+    const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
+    if (repository.restoreProblem) {
+      return [...problems, {
+        reason: "RestoreSourceUnusable",
+        message: repository.restoreProblem,
+        stops: true,
+      }];
+    }
     const credentials = await this.#ensureCredentials(sight, client);
     if (credentials) return [...problems, credentials];
     const lost = stateProblem(sight);
@@ -467,13 +505,17 @@ export class DatabaseReconciler {
    * A switchover asked for by annotation: the member is chosen and written down before anything is done, so that a
    * request is never done twice, whenever this process dies. Returns what the status should say of it.
    */
-  async #answerRequest(sight: Sight, { events }: Context): Promise<DatabaseStatus["operations"]> {
+  async #answerRequest(
+    sight: Sight,
+    { events }: Context,
+  ): Promise<NonNullable<DatabaseStatus["operations"]>> {
     const { database, patroni, pods: seen } = sight;
+    const { backup } = database.status?.operations ?? {};
     const asked = database.metadata.annotations?.[annotation.switchover];
     const { switchover: answered, switchoverTo } = database.status?.operations ?? {};
     if (asked === undefined || asked === answered) {
       const isDone = switchoverTo !== undefined && (patroni.primary === switchoverTo || asked === undefined);
-      return { switchover: answered, switchoverTo: isDone ? undefined : switchoverTo };
+      return { backup, switchover: answered, switchoverTo: isDone ? undefined : switchoverTo };
     }
     const [, target, id] = /^([a-z0-9-]{1,63}|any)@(.{1,180})$/.exec(asked) ?? [];
     const names = seen.map((pod) => pod.metadata?.name);
@@ -482,10 +524,148 @@ export class DatabaseReconciler {
         `Annotation ${annotation.switchover}: expected "<member>@<id>" or "any@<id>", with a member of this ` +
         `Database (${names.join(", ")}), got "${asked.slice(0, 200)}"`;
       events.record(database, { type: "Warning", reason: "SwitchoverRefused", note, action: "Switchover" });
-      return { switchover: asked.slice(0, 253) };
+      return { backup, switchover: asked.slice(0, 253) };
     }
     const to = target === "any" ? successor(situationOf(sight, 0), () => true) : target;
-    return to === undefined ? { switchover: answered } : { switchover: asked, switchoverTo: to };
+    return {
+      backup,
+      ...(to === undefined ? { switchover: answered } : { switchover: asked, switchoverTo: to }),
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------------------------
+  // Backups: the members get the repository's configuration, CronJobs and Jobs ask the agent beside the primary.
+
+  /** Writes the configuration of the repository into the Secret that the members mount; says what is wrong with it. */
+  async #tendRepository({ database, patroni }: Sight, client: ResourceClient): Promise<Repository> {
+    const { name, namespace } = database.metadata;
+    const key = { namespace, name: namesOf(name).backup };
+    const restores = database.spec.restoreFrom && !patroni.config?.systemIdentifier;
+    // The pass that first sees the restored data takes the files of the restore away.
+    const restored = database.spec.restoreFrom && !database.status?.systemIdentifier;
+    const had = database.status?.conditions?.some(({ type }) => type === "BackupHealthy");
+    if (!database.spec.backups && !had && !restores && !restored) return {}; // and nothing is left of it
+    const present = await this.#manager.liveClient.get(secrets, key);
+    if (present && !isOfDatabase(present, name)) {
+      const problem =
+        `Secret "${key.name}" belongs to somebody else: it is not touched; rename one of the two`;
+      return { problem, ...(restores ? { restoreProblem: problem } : {}) };
+    }
+    if (!database.spec.backups && !restores) {
+      for (const type of backupTypes) {
+        const cronJob = await client.get(cronJobs, { namespace, name: `${key.name}-${type}` });
+        if (cronJob && isOfDatabase(cronJob, name)) await this.#delete(cronJobs, cronJob, client);
+      }
+      const service = await client.get(services, key);
+      if (service && isOfDatabase(service, name)) await this.#delete(services, service, client);
+      if (present) await this.#delete(secrets, present, client);
+      return {};
+    }
+    const source = restores ? await this.#restoreFiles(database, client) : {};
+    const secret = await this.#repositorySecret(database, database.spec.backups?.s3);
+    const written = present?.data?.["pgbackrest.conf"] !== undefined;
+    const outcome = { problem: secret?.problem, restoreProblem: source.problem };
+    // What the members have stays: archiving fails there, and nothing is thrown away before the queue is full.
+    if (outcome.problem ?? outcome.restoreProblem) return { ...outcome, written };
+    const token = present?.data?.["token"] ? decodeBase64(present.data["token"]) : this.#settings.password();
+    const desired = desiredBackupSecret(database, [controllerReference(database)], {
+      secret: secret?.data,
+      token,
+      ...(source.files ? { files: source.files } : {}),
+    });
+    if (!deepEqual(desired.data, present?.data)) await client.apply(secrets, desired as Secret);
+    return { written: secret !== undefined };
+  }
+
+  /** The Secret that a repository names, decoded, or what is wrong with it. */
+  async #repositorySecret(
+    { metadata: { namespace } }: StoredDatabase,
+    s3: S3 | undefined,
+  ): Promise<{ data?: RepositorySecret; problem?: string | undefined } | undefined> {
+    if (!s3) return undefined;
+    const secret = await this.#manager.liveClient.get(secrets, { namespace, name: s3.secretName });
+    const data = secret && Object.fromEntries(
+      Object.entries(secret.data ?? {}).map(([field, value]) => [field, decodeBase64(value)]),
+    );
+    const problem = repositoryProblem(s3.secretName, data);
+    return problem === undefined && data ? { data } : { problem };
+  }
+
+  /** What the first member needs to restore, or why it cannot. */
+  async #restoreFiles(
+    database: StoredDatabase,
+    client: ResourceClient,
+  ): Promise<{ files?: Record<string, string>; problem?: string }> {
+    const { database: name, repository } = database.spec.restoreFrom!;
+    let source: RestoreSource | undefined = repository;
+    if (name !== undefined) {
+      const found = await client.get(databases, { namespace: database.metadata.namespace, name });
+      if (!found?.spec.backups) {
+        const why = found ? "has no backups" : "is not there";
+        return { problem: `spec.restoreFrom: Database "${name}" ${why}; a repository can be named instead` };
+      }
+      source = { s3: found.spec.backups.s3, path: repositoryPath(found) };
+    }
+    const secret = await this.#repositorySecret(database, source?.s3);
+    if (!source || !secret?.data) return { problem: `spec.restoreFrom: ${secret?.problem}` };
+    return { files: restoreFiles(database, source, secret.data) };
+  }
+
+  /**
+   * CronJobs for the schedules, a first backup where there is none, and one for each new value of the annotation. Returns
+   * the request that was taken up.
+   */
+  async #tendBackups(
+    sight: Sight,
+    repository: Repository,
+    { client, events }: Context,
+  ): Promise<{ backup?: string }> {
+    const { database } = sight;
+    const { annotations } = database.metadata;
+    const { written } = repository;
+    const owner = [controllerReference(database)];
+    if (!written || !database.spec.backups) return {};
+    const image = imageOf(effectiveDatabase(sight).effective, this.#settings.imageTemplate);
+    try {
+      const foreign = await this.#applyAll(database, [
+        [services, desiredBackupService(database, owner)],
+        ...desiredCronJobs(database, owner, { image }).map((cronJob): Intent => [cronJobs, cronJob]),
+      ]);
+      if (foreign) repository.problem ??= foreign.message;
+    } catch (error) {
+      if (!isInvalid(error)) throw error;
+      repository.problem ??= error.message; // a schedule that no pattern finds wrong
+    }
+    const report = backupReport(sight);
+    const isFirst = report && !report.problem && !report.last && !database.spec.backups.paused;
+    if (isFirst) await this.#backUp(database, { id: "first", type: "full", image }, client);
+    const asked = annotations?.[annotation.backup];
+    if (asked === undefined || asked === database.status?.operations?.backup) return {};
+    const [, type = "full", id] = backupRequest.exec(asked) ?? [];
+    if (id === undefined) {
+      const note =
+        `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 15 ` +
+        `lower-case letters, digits and dashes, got "${asked.slice(0, 200)}"`;
+      events.record(database, { type: "Warning", reason: "BackupRefused", note, action: "BackUp" });
+    } else {
+      await this.#backUp(database, { id, type: type as BackupType, image }, client);
+    }
+    return { backup: asked.slice(0, 253) };
+  }
+
+  /** Makes the Job, unless it is there: its name says which backup it is. */
+  async #backUp(
+    database: StoredDatabase,
+    options: Parameters<typeof desiredBackupJob>[2],
+    client: ResourceClient,
+  ) {
+    const job = desiredBackupJob(database, [controllerReference(database)], options);
+    if (await client.get(jobs, job.metadata)) return;
+    try {
+      await client.create(jobs, job);
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error; // the cache was behind
+    }
   }
 
   // -------------------------------------------------------------------------------------------------------------
@@ -541,18 +721,21 @@ export class DatabaseReconciler {
     problems: readonly Problem[],
     { client, events, now }: Context,
     operations: DatabaseStatus["operations"] = sight.database.status?.operations,
+    repository: Repository = {},
   ): Promise<void> {
     const { database } = sight;
     const before = database.status;
-    const claims = conditionsOf(sight, step, problems, now());
+    const backups = backupCondition(sight, repository.problem);
+    const claims = [...conditionsOf(sight, step, problems, now()), ...(backups ? [backups] : [])];
     const kept = before?.conditions?.filter(({ type }) => claims.some((claim) => claim.type === type));
     const conditions = claims.reduce<Condition[]>(
       (conditions, claim) =>
         setCondition(conditions, { ...claim, observedGeneration: database.metadata.generation }, now()),
       kept ?? [],
     );
-    const requests = operations?.switchover || operations?.switchoverTo ? operations : undefined;
-    const status = withoutUndefined({ ...factsOf(sight, now()), conditions, operations: requests });
+    const requests = Object.values(operations ?? {}).some((value) => value) ? operations : undefined;
+    const backup = backupStatus(sight);
+    const status = withoutUndefined({ ...factsOf(sight, now()), backup, conditions, operations: requests });
     if (deepEqual(status, before)) return;
     const { name, namespace } = database.metadata;
     try {
@@ -560,6 +743,16 @@ export class DatabaseReconciler {
     } catch (error) {
       if (isConflict(error)) return; // deleted meanwhile, or re-created: that wakes the key by itself
       throw error;
+    }
+    const healthy = findCondition(before?.conditions, "BackupHealthy");
+    if (backups && healthy && backups.reason !== healthy.reason) {
+      const type = backups.status === "False" ? "Warning" : "Normal";
+      events.record(database, {
+        type,
+        reason: `Backup${backups.reason}`,
+        note: backups.message,
+        action: "BackUp",
+      });
     }
     const was = findCondition(before?.conditions, "Ready"), is = findCondition(conditions, "Ready")!;
     if (was?.status === is.status && was.reason === is.reason) return;
@@ -572,6 +765,16 @@ export class DatabaseReconciler {
 
 /** An object to apply. */
 type Intent = [resource: Resource<KubernetesObject, unknown>, desired: { metadata?: { name?: string } }];
+
+/** What is known of the repository of spec.backups. */
+interface Repository {
+  /** Why it cannot be used, for a person. */
+  problem?: string | undefined;
+  /** Why the Database cannot begin with a backup, for a person. */
+  readonly restoreProblem?: string | undefined;
+  /** Whether the members have the configuration of spec.backups. */
+  readonly written?: boolean;
+}
 
 /** The value as the API server stores it: absent fields are absent. */
 function withoutUndefined<Value>(value: Value): Value {
@@ -619,6 +822,8 @@ export function addDatabaseController(
       owns(roleBindings, { labelSelector, predicate: intended }),
       owns(services, { labelSelector, predicate: intended }),
       owns(podDisruptionBudgets, { labelSelector, predicate: intended }),
+      owns(cronJobs, { labelSelector, predicate: intended }),
+      owns(jobs, { labelSelector, predicate: intended }),
     ],
     watches: [
       watches(pods, { labelSelector, map, predicate: changed(podFacts) }),

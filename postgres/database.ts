@@ -25,6 +25,27 @@ export interface Database {
     readonly parameters?: Readonly<Record<string, string>>;
     readonly durability?: string;
     readonly deletionPolicy?: string;
+    readonly backups?: {
+      readonly s3: {
+        readonly endpoint: string;
+        readonly bucket: string;
+        readonly region?: string;
+        readonly pathStyle?: boolean;
+        readonly secretName: string;
+      };
+      readonly schedule?: { readonly full?: string; readonly diff?: string; readonly incr?: string };
+      readonly retention?: { readonly count?: number; readonly days?: number };
+      readonly paused?: boolean;
+    };
+    readonly restoreFrom?: {
+      readonly database?: string;
+      readonly repository?: {
+        readonly s3: NonNullable<Database["spec"]["backups"]>["s3"];
+        readonly path: string;
+      };
+      readonly backup?: string;
+      readonly targetTime?: string;
+    };
   };
 }
 

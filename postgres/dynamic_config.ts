@@ -5,6 +5,7 @@
  * ConfigMap `<name>-config`, which Patroni watches: changing it is a merge patch of that annotation.
  * @module
  */
+import { archiveCommand } from "./backups.ts";
 import { type Database, durabilityOf, sizeOf } from "./database.ts";
 import { parametersOf } from "./parameters.ts";
 
@@ -42,7 +43,7 @@ export function dynamicConfig(database: Database, options: { size?: number } = {
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
-      parameters: parametersOf(database),
+      parameters: { ...parametersOf(database), archive_command: archiveCommand(database) },
       pg_hba: hostBasedAuthentication(),
     },
   };

@@ -3,9 +3,12 @@
  *
  * Pure functions: no Kubernetes call, no clock, no randomness. Read in this order: names.ts (what things are called),
  * database.ts (what is asked for), then one file for each kind of object, patroni.ts and dynamic_config.ts (how
- * PostgreSQL is run), observe.ts and sight.ts (what is there), decide.ts (what comes next) and status.ts (what to tell).
+ * PostgreSQL is run), backups.ts (how its data is kept elsewhere), observe.ts and sight.ts (what is there), decide.ts (what comes next) and status.ts (what to tell).
  * @module
  */
+export * from "./backup_report.ts";
+export * from "./backup_scripts.ts";
+export * from "./backups.ts";
 export * from "./credentials.ts";
 export * from "./database.ts";
 export * from "./decide.ts";
@@ -19,6 +22,8 @@ export * from "./patroni.ts";
 export * from "./pod_template.ts";
 export * from "./quantity.ts";
 export * from "./rbac.ts";
+export * from "./restore.ts";
+export * from "./security.ts";
 export * from "./services.ts";
 export * from "./sight.ts";
 export * from "./stateful_set.ts";

@@ -19,6 +19,8 @@ export const container = "postgres";
 export const postgresPort = 5432;
 /** Patroni's REST port: probes, and the members among each other in failsafe mode. */
 export const patroniPort = 8008;
+/** The port of the agent that takes backups (backup_scripts.ts). */
+export const backupPort = 8009;
 
 /** Our label keys; `role` is written by Patroni. */
 export const label = {
@@ -33,6 +35,8 @@ export const annotation = {
   switchover: `${group}/switchover`,
   /** On a member's pod, by itself: what its server made of its parameters (scripts.ts, `report`). */
   server: `${group}/server`,
+  /** On a Database: `<id>` or `full|diff|incr@<id>` asks once for a backup. On a member's pod: its agent's report. */
+  backup: `${group}/backup`,
   /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
   restart: `${group}/restart`,
   /** On a Database: "true" stops everything but the status. */
@@ -58,6 +62,8 @@ export interface Names {
   readonly podsService: string;
   readonly statefulSet: string;
   readonly disruptionBudget: string;
+  /** Secret of the members with the repository, Service of the agents, and what the names of CronJobs and Jobs begin with. */
+  readonly backup: string;
   /** Patroni's own ConfigMaps: the lock, the dynamic configuration, the synchronous members, the switchover. */
   readonly leader: string;
   readonly config: string;
@@ -78,6 +84,7 @@ export function namesOf(name: string): Names {
     podsService: `${name}-pods`,
     statefulSet: name,
     disruptionBudget: name,
+    backup: `${name}-backup`,
     leader: `${name}-leader`,
     config: `${name}-config`,
     sync: `${name}-sync`,

@@ -6,9 +6,11 @@
  * @module
  */
 import type { ConfigMap } from "../types/core/v1.ts";
+import { backupAgent, backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
+import { restore } from "./restore.ts";
 import { application, dataFolder, folder, guard, report, reportCommand, start } from "./scripts.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
@@ -37,6 +39,12 @@ export function patroniConfig(database: Database): { [key: string]: Json } {
     restapi: { listen: `*:${patroniPort}`, authentication: { username: "patroni" } },
     bootstrap: {
       dcs: dynamicConfig(database),
+      ...(database.spec.restoreFrom
+        ? {
+          method: "restore",
+          restore: { command: `python3 ${folder.config}/restore.py`, no_params: true },
+        }
+        : {}),
       initdb: [{ encoding: "UTF8" }, { locale: "C.UTF-8" }, "data-checksums"],
       post_bootstrap: `${binaries}/psql --no-psqlrc --quiet --file=${folder.config}/application.sql`,
     },
@@ -84,6 +92,9 @@ export function desiredPatroniConfigMap(
       "guard.sh": guard,
       "start.py": start,
       "report.py": report,
+      "backup_agent.py": backupAgent,
+      "backup.py": backupOrder,
+      "restore.py": restore,
       "application.sql": application,
     },
   } satisfies ConfigMap;

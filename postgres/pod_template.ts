@@ -5,16 +5,10 @@
  * (its name and address), so one template serves all.
  * @module
  */
-import type {
-  Affinity,
-  Container,
-  PodTemplateSpec,
-  Probe,
-  SecurityContext,
-  Volume,
-} from "../types/core/v1.ts";
+import type { Affinity, Container, PodTemplateSpec, Probe, Volume } from "../types/core/v1.ts";
 import type { Database } from "./database.ts";
 import {
+  backupPort,
   container,
   identityOf,
   memberLabels,
@@ -23,12 +17,11 @@ import {
   patroniPort,
   postgresPort,
 } from "./names.ts";
+import { backupFolder } from "./backup_scripts.ts";
 import { probeTiming } from "./patroni.ts";
 import { folder, tokenFolder, volumeFolder } from "./scripts.ts";
+import { containerSecurity, podSecurity } from "./security.ts";
 import { binaryFolder, imageOf, majorOf } from "./versions.ts";
-
-/** User and group `postgres` of Debian's packages; an image of one's own must have the same. */
-export const postgresUser = { uid: 100, gid: 102 } as const;
 
 /** Seconds for the last checkpoint, the last WAL to a standby and to the archive; then the kubelet kills. */
 export const terminationGracePeriodSeconds = 300;
@@ -38,13 +31,6 @@ const hungGracePeriodSeconds = 15;
 
 /** Asked for a member of a Database that says nothing about resources: runs on anything, and is not best effort. */
 const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
-
-const containerSecurity: SecurityContext = {
-  allowPrivilegeEscalation: false,
-  capabilities: { drop: ["ALL"] },
-  privileged: false,
-  readOnlyRootFilesystem: true,
-};
 
 /** The template of the StatefulSet. */
 export function podTemplate(database: Database, options: { imageTemplate?: string } = {}) {
@@ -60,17 +46,10 @@ export function podTemplate(database: Database, options: { imageTemplate?: strin
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       terminationGracePeriodSeconds,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: postgresUser.uid,
-        runAsGroup: postgresUser.gid,
-        fsGroup: postgresUser.gid,
-        fsGroupChangePolicy: "OnRootMismatch",
-        seccompProfile: { type: "RuntimeDefault" },
-      },
+      securityContext: podSecurity,
       affinity: spread(name),
       initContainers: [guardContainer(database, image)],
-      containers: [postgresContainer(database, image)],
+      containers: [postgresContainer(database, image), backupContainer(image)],
       volumes: volumes(name),
     },
   } satisfies PodTemplateSpec;
@@ -176,6 +155,32 @@ function postgresContainer(database: Database, image: string) {
       { name: "run", mountPath: folder.run },
       { name: "shm", mountPath: "/dev/shm" },
       { name: "tmp", mountPath: "/tmp" },
+      { name: "backup", mountPath: backupFolder, readOnly: true },
+    ],
+  } satisfies Container;
+}
+
+/**
+ * The agent that runs pgBackRest on this member's data. It is there without backups too, idle: they come without a
+ * restart. No probe: a repository that hangs must not take the member out of service.
+ */
+function backupContainer(image: string) {
+  return {
+    name: "backup",
+    image,
+    imagePullPolicy: "IfNotPresent",
+    command: ["python3", `${folder.config}/backup_agent.py`],
+    ports: [{ name: "backup", containerPort: backupPort, protocol: "TCP" }],
+    resources: { requests: { cpu: "10m", memory: "32Mi" } },
+    securityContext: containerSecurity,
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    volumeMounts: [
+      { name: "data", mountPath: volumeFolder },
+      { name: "config", mountPath: folder.config, readOnly: true },
+      { name: "token", mountPath: tokenFolder, readOnly: true },
+      { name: "run", mountPath: folder.run },
+      { name: "backup", mountPath: backupFolder, readOnly: true },
+      { name: "backup-tmp", mountPath: "/tmp" },
     ],
   } satisfies Container;
 }
@@ -205,6 +210,8 @@ function volumes(name: string) {
     { name: "run", emptyDir: { medium: "Memory", sizeLimit: "16Mi" } },
     { name: "shm", emptyDir: { medium: "Memory" } },
     { name: "tmp", emptyDir: {} },
+    { name: "backup", secret: { secretName: names.backup, optional: true, defaultMode: 0o440 } },
+    { name: "backup-tmp", emptyDir: {} },
   ] satisfies Volume[];
 }
 

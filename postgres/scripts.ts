@@ -240,6 +240,16 @@ SET log_min_error_statement = panic;
 \\set username \`cat ${folder.credentials}/username\`
 \\set password \`cat ${folder.credentials}/password\`
 \\set database \`cat ${folder.credentials}/database\`
+-- A restored server has both, with the password of where it comes from.
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :'username') AS role_is_there,
+  EXISTS (SELECT FROM pg_database WHERE datname = :'database') AS database_is_there \\gset
+\\if :role_is_there
+ALTER ROLE :"username" LOGIN PASSWORD :'password';
+\\else
 CREATE ROLE :"username" LOGIN PASSWORD :'password';
+\\endif
+\\if :database_is_there
+\\else
 CREATE DATABASE :"database" OWNER :"username";
+\\endif
 `;

@@ -209,6 +209,7 @@ export function podFacts(pod: StoredPod): unknown {
     pod.metadata?.deletionTimestamp,
     pod.metadata?.labels,
     pod.metadata?.annotations?.[annotation.server],
+    pod.metadata?.annotations?.[annotation.backup],
     pod.status?.startTime,
     podTrouble(pod),
     member && { ...member, position: undefined, lagBytes: undefined },

@@ -3,6 +3,8 @@
  * @module
  */
 
+import { restoreFailure } from "./restore.ts";
+
 /** A container's state, as far as it is read here. */
 interface ContainerStatusView {
   readonly name?: string;
@@ -59,7 +61,7 @@ export function podTrouble(pod: TroubledPodView): Trouble | undefined {
     const ended = terminated ??
       (waiting?.reason === "CrashLoopBackOff" ? container.lastState?.terminated : undefined);
     if (waiting?.reason && !passing.has(waiting.reason)) {
-      const word = alternating[waiting.reason] ?? waiting.reason;
+      const word = restoreReason(ended) ?? alternating[waiting.reason] ?? waiting.reason;
       const what = word === "ImagePullBackOff" || word === "InvalidImageName"
         ? `image "${container.image ?? ""}" cannot be pulled`
         : lastWords(ended) ?? waiting.message ?? word;
@@ -67,7 +69,7 @@ export function podTrouble(pod: TroubledPodView): Trouble | undefined {
     }
     if (ended?.exitCode) {
       return {
-        reason: "CrashLoopBackOff",
+        reason: restoreReason(ended) ?? "CrashLoopBackOff",
         message: `container ${container.name}: ${lastWords(ended) ?? `exit code ${ended.exitCode}`}`,
       };
     }
@@ -75,6 +77,10 @@ export function podTrouble(pod: TroubledPodView): Trouble | undefined {
   return phase === "Failed"
     ? { reason: reason ?? "Failed", message: `the pod failed${reason ? `: ${reason}` : ""}` }
     : undefined;
+}
+
+function restoreReason(ended: { readonly message?: string } | undefined): string | undefined {
+  return ended?.message?.startsWith(restoreFailure) ? "RestoreFailed" : undefined;
 }
 
 /** What a container said last: its termination message, cut short and in one line. */

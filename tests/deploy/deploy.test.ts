@@ -46,7 +46,7 @@ test("the operator may not list or watch Secrets", () => {
   const verbs = clusterRules.filter(({ resources }) => resources.includes("secrets")).flatMap(({ verbs }) =>
     verbs
   );
-  assert.equal(verbs.toSorted(), ["create", "delete", "get"]);
+  assert.equal(verbs.toSorted(), ["create", "delete", "get", "patch"]);
 });
 
 test("no rule uses a wildcard, and no rule lets the operator raise its own rights", () => {

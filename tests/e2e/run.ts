@@ -23,12 +23,13 @@ import { makeImages } from "./images.ts";
 import { install, operator } from "./install.ts";
 import { Kubectl } from "./kubectl.ts";
 import type { Run, Scenario } from "./scenario.ts";
+import { backup } from "./scenarios/backup.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
 import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
 
-const scenarios: readonly Scenario[] = [...life, ...change, ...parameters, ...safety];
+const scenarios: readonly Scenario[] = [...life, ...change, ...parameters, ...safety, ...backup];
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;

@@ -155,13 +155,14 @@ test("a pod passes the Pod Security level restricted, with a read-only root", ()
   }
 });
 
-test("only the container that runs Patroni has the token and the passwords", () => {
+test("only the container that runs Patroni has the passwords; it and the agent have the token", () => {
   const { spec } = desiredStatefulSet(databaseOf(), owner).spec.template;
   assert.is(spec.automountServiceAccountToken, false);
-  const holders = [...spec.initContainers, ...spec.containers]
-    .filter(({ volumeMounts }) => volumeMounts.some(({ name }) => name === "token" || name === "credentials"))
-    .map(({ name }) => name);
-  assert.equal(holders, ["postgres"]);
+  const holders = (volume: string) =>
+    [...spec.initContainers, ...spec.containers]
+      .filter(({ volumeMounts }) => volumeMounts.some(({ name }) => name === volume)).map(({ name }) => name);
+  assert.equal(holders("credentials"), ["postgres"]);
+  assert.equal(holders("token"), ["postgres", "backup"]);
 });
 
 test("no environment variable and no argument is taken from a Secret", () => {

@@ -6,6 +6,7 @@ import type { ListMeta, NamedObjectMeta, StoredCustomObjectMeta } from "../meta/
  * A highly available PostgreSQL that keeps its data through the loss of any one member.
  *
  * Rule: metadata.name must be at most 40 lower-case letters, digits and dashes, start with a letter and not end with a dash (Services are named after it) (self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40)
+ * Rule: spec.restoreFrom cannot be set or changed once there is data (!has(self.spec.restoreFrom) || !has(oldSelf.status) || !has(oldSelf.status.systemIdentifier) || (has(oldSelf.spec.restoreFrom) && self.spec.restoreFrom == oldSelf.spec.restoreFrom))
  */
 export interface Database {
   /** The API group and version, app.example.com/v1. */
@@ -53,6 +54,8 @@ export interface DatabaseList {
 }
 
 export interface DatabaseSpec {
+  /** Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. It can be added, changed and removed without a restart. */
+  backups?: DatabaseSpecBackups;
   /** What happens to the data when the Database is deleted. Retain (the default) keeps volume claims, credentials and Patroni's state, so that a Database of the same name continues with them; Delete removes them. */
   deletionPolicy?: "Retain" | "Delete";
   /** When a commit is acknowledged. Async: once on the primary. Sync (the default): also on a standby, while one is there; a failover then loses no acknowledged commit. Strict: always on two members, writes wait while no standby is there. */
@@ -80,6 +83,12 @@ export interface DatabaseSpec {
   /** Compute resources of each member's postgres container. */
   resources?: DatabaseSpecResources;
   /**
+   * A backup that the Database begins with. Once there is data it can only be taken away; until then a mistake can be corrected. What it is restored from is left as it is.
+   *
+   * Rule: either database or repository (has(self.database) != has(self.repository))
+   */
+  restoreFrom?: DatabaseSpecRestoreFrom;
+  /**
    * Number of members: one primary and size - 1 replicas. 0 stops all of them and keeps the data.
    *
    * Default: 1
@@ -97,6 +106,21 @@ export interface DatabaseSpec {
    * Rule: the major version cannot go down, restore a backup into a new Database instead (int(self.split('.')[0]) >= int(oldSelf.split('.')[0]))
    */
   version: string;
+}
+
+export interface DatabaseSpecBackups {
+  /** Whether no backup is made by schedule. WAL goes on to be archived. */
+  paused?: boolean;
+  /**
+   * How long full backups, and what depends on them, are kept.
+   *
+   * Rule: either count or days (!(has(self.count) && has(self.days)))
+   */
+  retention?: DatabaseSpecBackupsRetention;
+  /** A bucket of S3 or of a store that speaks its protocol. The Database writes below /<namespace>/<name>-<uid>, a path of its own. */
+  s3: DatabaseSpecBackupsS3;
+  /** When backups are made, in cron form, in UTC. Without a schedule there is the first one and those asked for. */
+  schedule?: DatabaseSpecBackupsSchedule;
 }
 
 export interface DatabaseSpecPvcRetention {
@@ -129,6 +153,32 @@ export interface DatabaseSpecResources {
   };
 }
 
+export interface DatabaseSpecRestoreFrom {
+  /**
+   * pgBackRest's label of a backup, as in status.backup.lastId. Without targetTime the Database begins as it was at its end.
+   *
+   * Length: at least 16, at most 63
+   * Pattern: ^[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?$
+   */
+  backup?: string;
+  /**
+   * Database of the same namespace, with spec.backups.
+   *
+   * Length: at least 1, at most 40
+   * Pattern: ^[a-z]([-a-z0-9]*[a-z0-9])?$
+   */
+  database?: string;
+  /** Where the backups are, also of a Database that is gone or in another namespace. */
+  repository?: DatabaseSpecRestoreFromRepository;
+  /**
+   * Every transaction that committed until then is restored, and none after it. Without it and without backup everything that was archived is restored.
+   *
+   * Format: date-time
+   * Length: at most 40
+   */
+  targetTime?: string;
+}
+
 export interface DatabaseSpecStorage {
   /**
    * Size of each member's volume, 1Gi by default. It can grow where the storage class allows it, and never shrinks.
@@ -146,7 +196,95 @@ export interface DatabaseSpecStorage {
   storageClassName?: string;
 }
 
+export interface DatabaseSpecBackupsRetention {
+  /**
+   * Number of full backups to keep, 2 by default.
+   *
+   * Format: int32
+   * Value: at least 1, at most 9999
+   */
+  count?: number;
+  /**
+   * Days to keep; the newest full backup that is older stays as well, so that every time in these days can be restored.
+   *
+   * Format: int32
+   * Value: at least 1, at most 9999
+   */
+  days?: number;
+}
+
+export interface DatabaseSpecBackupsS3 {
+  /**
+   * Name of the bucket; it is not created.
+   *
+   * Length: at least 3, at most 63
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  bucket: string;
+  /**
+   * Address of the store, https only, for example https://s3.eu-central-1.amazonaws.com.
+   *
+   * Length: at least 9, at most 262
+   * Pattern: ^https://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$
+   */
+  endpoint: string;
+  /** Whether the bucket is named in the path instead of the host name, as most stores other than Amazon's need it. */
+  pathStyle?: boolean;
+  /**
+   * Region of the bucket, us-east-1 by default.
+   *
+   * Length: at least 1, at most 63
+   * Pattern: ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$
+   */
+  region?: string;
+  /**
+   * Secret with accessKey and secretKey; with ca.crt when the store's certificate is not of a public authority, and with encryptionKey when the backups are to be encrypted, which cannot change later.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  secretName: string;
+}
+
+export interface DatabaseSpecBackupsSchedule {
+  /**
+   * What changed since the last full backup.
+   *
+   * Length: at most 100
+   * Pattern: ^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$
+   */
+  diff?: string;
+  /**
+   * Everything.
+   *
+   * Length: at most 100
+   * Pattern: ^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$
+   */
+  full?: string;
+  /**
+   * What changed since the last backup of any kind.
+   *
+   * Length: at most 100
+   * Pattern: ^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$
+   */
+  incr?: string;
+}
+
+export interface DatabaseSpecRestoreFromRepository {
+  /**
+   * Path in the bucket, /<namespace>/<name>-<uid> of the Database that wrote them.
+   *
+   * Length: at least 2, at most 512
+   * Pattern: ^/[A-Za-z0-9][-A-Za-z0-9._/]*$
+   */
+  path: string;
+  /** A bucket of S3 or of a store that speaks its protocol. */
+  s3: DatabaseSpecBackupsS3;
+}
+
 export interface StoredDatabaseSpec {
+  /** Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. It can be added, changed and removed without a restart. */
+  backups?: DatabaseSpecBackups;
   /** What happens to the data when the Database is deleted. Retain (the default) keeps volume claims, credentials and Patroni's state, so that a Database of the same name continues with them; Delete removes them. */
   deletionPolicy?: "Retain" | "Delete";
   /** When a commit is acknowledged. Async: once on the primary. Sync (the default): also on a standby, while one is there; a failover then loses no acknowledged commit. Strict: always on two members, writes wait while no standby is there. */
@@ -174,6 +312,12 @@ export interface StoredDatabaseSpec {
   /** Compute resources of each member's postgres container. */
   resources?: DatabaseSpecResources;
   /**
+   * A backup that the Database begins with. Once there is data it can only be taken away; until then a mistake can be corrected. What it is restored from is left as it is.
+   *
+   * Rule: either database or repository (has(self.database) != has(self.repository))
+   */
+  restoreFrom?: DatabaseSpecRestoreFrom;
+  /**
    * Number of members: one primary and size - 1 replicas. 0 stops all of them and keeps the data.
    *
    * Default: 1
@@ -194,8 +338,10 @@ export interface StoredDatabaseSpec {
 }
 
 export interface DatabaseStatus {
+  /** What the repository of spec.backups holds, as the primary saw it last. */
+  backup?: DatabaseStatusBackup;
   /**
-   * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act.
+   * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act. BackupHealthy: only there with spec.backups; WAL reaches the repository, and the last backup succeeded.
    *
    * Items: at most 16
    * Items: one for each type
@@ -280,6 +426,36 @@ export interface DatabaseStatus {
   version?: string;
 }
 
+export interface DatabaseStatusBackup {
+  /**
+   * When the oldest backup ended, the earliest time that can be restored.
+   *
+   * Format: date-time
+   */
+  firstRecoverableTime?: string;
+  /** The last backup that failed. */
+  lastFailure?: DatabaseStatusBackupLastFailure;
+  /**
+   * pgBackRest's label of the last backup.
+   *
+   * Length: at most 63
+   */
+  lastId?: string;
+  /**
+   * When the last backup ended.
+   *
+   * Format: date-time
+   */
+  lastSuccessTime?: string;
+  /**
+   * Bytes of the database in the last backup, before compression.
+   *
+   * Format: int64
+   * Value: at least 0
+   */
+  size?: number;
+}
+
 export interface DatabaseStatusConditions {
   /**
    * When status last changed.
@@ -351,6 +527,12 @@ export interface DatabaseStatusMembers {
 
 export interface DatabaseStatusOperations {
   /**
+   * Last value of the annotation app.example.com/backup that was taken up or refused.
+   *
+   * Length: at most 253
+   */
+  backup?: string;
+  /**
    * Last value of the annotation app.example.com/switchover that was taken up or refused.
    *
    * Length: at most 253
@@ -363,6 +545,23 @@ export interface DatabaseStatusOperations {
    */
   switchoverTo?: string;
 }
+
+export interface DatabaseStatusBackupLastFailure {
+  /**
+   * Why, in pgBackRest's words, without secrets.
+   *
+   * Length: at most 1024
+   */
+  message: string;
+  /**
+   * When it failed.
+   *
+   * Format: date-time
+   */
+  time: string;
+}
+
+export type DatabaseSpecRestoreFromRepositoryS3 = DatabaseSpecBackupsS3;
 
 /** The address of Database objects, and the types of what is read and written there. */
 export const databases: Resource<StoredDatabase, Database> = {

@@ -1,0 +1,102 @@
+/**
+ * What the agent beside the primary says about the repository, as status and condition.
+ * @module
+ */
+import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
+import { annotation } from "./names.ts";
+import type { Sight } from "./sight.ts";
+import type { Claim } from "./status.ts";
+
+/** The agent's note on the primary's pod, as far as it can be read. */
+export interface BackupReport {
+  /** Why the repository cannot be used, in pgBackRest's words. */
+  readonly problem?: string;
+  /** When the oldest backup ended: the earliest time that can be restored. */
+  readonly first?: string;
+  readonly last?: { readonly id: string; readonly time: string; readonly size: number };
+  readonly failure?: { readonly time: string; readonly message: string };
+}
+
+/** The report of the primary; `undefined` while there is none. */
+export function backupReport({ pods, patroni }: Pick<Sight, "pods" | "patroni">): BackupReport | undefined {
+  const primary = pods.find((pod) => pod.metadata?.name === patroni.primary);
+  try {
+    const report: unknown = JSON.parse(primary?.metadata?.annotations?.[annotation.backup] ?? "null");
+    if (typeof report !== "object" || report === null) return undefined;
+    const { problem, first, last, failure } = report as Record<string, unknown>;
+    const { id, time, size } = fields(last);
+    const failed = fields(failure);
+    return {
+      ...(typeof problem === "string" ? { problem: problem.slice(0, 1000) } : {}),
+      ...(isTime(first) ? { first } : {}),
+      ...(typeof id === "string" && isTime(time) && typeof size === "number"
+        ? { last: { id: id.slice(0, 63), time, size } }
+        : {}),
+      ...(isTime(failed["time"]) && typeof failed["message"] === "string"
+        ? { failure: { time: failed["time"], message: failed["message"].slice(0, 1000) } }
+        : {}),
+    };
+  } catch {
+    return undefined; // not JSON: the agent's next note replaces it
+  }
+}
+
+function fields(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
+}
+
+function isTime(value: unknown): value is string {
+  return typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value);
+}
+
+/** status.backup. What is known stays while nobody leads; a failure stays until another one. */
+export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
+  const { database } = sight;
+  if (!database.spec.backups) return undefined;
+  const before = database.status?.backup;
+  const report = backupReport(sight);
+  if (!report) return before;
+  const lastFailure = report.failure ?? before?.lastFailure;
+  // While the repository cannot be read, what was in it is the best that is known.
+  const known = report.problem !== undefined && report.last === undefined;
+  return {
+    lastId: known ? before?.lastId : report.last?.id,
+    lastSuccessTime: known ? before?.lastSuccessTime : report.last?.time,
+    size: known ? before?.size : report.last?.size,
+    firstRecoverableTime: known ? before?.firstRecoverableTime : report.first,
+    lastFailure,
+  };
+}
+
+/** Condition BackupHealthy; none for a Database without backups. */
+export function backupCondition(sight: Sight, problem?: string): Claim | undefined {
+  if (!sight.database.spec.backups) return undefined;
+  const claim = (status: Claim["status"], reason: string, message: string): Claim => ({
+    type: "BackupHealthy",
+    status,
+    reason,
+    message: message.slice(0, 2000),
+  });
+  if (problem !== undefined) return claim("False", "RepositoryUnusable", problem);
+  const report = backupReport(sight);
+  if (!report) return claim("Unknown", "NotChecked", "The primary has not reported on the repository yet");
+  if (report.problem !== undefined) {
+    return claim("False", "RepositoryUnreachable", `pgBackRest: ${report.problem}`);
+  }
+  if (!report.last) {
+    return claim(
+      "False",
+      "NoBackup",
+      "WAL is archived but there is no base backup: nothing can be restored yet",
+    );
+  }
+  const failed = backupStatus(sight)?.lastFailure;
+  if (failed && Date.parse(failed.time) > Date.parse(report.last.time)) {
+    return claim("False", "BackupFailed", `The last backup failed at ${failed.time}: ${failed.message}`);
+  }
+  return claim(
+    "True",
+    "Healthy",
+    `WAL is archived; the last backup is ${report.last.id} of ${report.last.time}`,
+  );
+}

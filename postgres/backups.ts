@@ -1,0 +1,289 @@
+/**
+ * The objects of backups: pgBackRest's configuration, the Service and the CronJobs through which backups are taken.
+ *
+ * Every incarnation of a Database has a path of its own in the repository, so that one that is made anew, or restored,
+ * never writes into what an earlier one left. Values become lines of a configuration file: one that holds a line break
+ * or another control character is refused here, whatever the API server let through.
+ * @module
+ */
+import type { CronJob, Job, JobSpec } from "../types/batch/v1.ts";
+import type { PodSpec, Secret, Service } from "../types/core/v1.ts";
+import { backupFolder, pgbackrest } from "./backup_scripts.ts";
+import { type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
+import { backupPort, identityOf, label, memberSelector, namesOf, ownedMetadata } from "./names.ts";
+import { parseQuantity } from "./quantity.ts";
+import { dataFolder, folder, volumeFolder } from "./scripts.ts";
+import { containerSecurity, podSecurity } from "./security.ts";
+
+/** Kinds of backup in pgBackRest's words. */
+export const backupTypes = ["full", "diff", "incr"] as const;
+export type BackupType = typeof backupTypes[number];
+
+/** Keys of the repository's Secret. */
+export const repositoryKeys = ["accessKey", "secretKey"] as const;
+
+/** What archives one WAL segment; `true` throws it away, as archive_mode can only change with a restart. */
+export function archiveCommand(database: Database): string {
+  return database.spec.backups ? `${pgbackrest} archive-push "%p"` : "/bin/true";
+}
+
+/** A bucket. */
+export type S3 = NonNullable<Database["spec"]["backups"]>["s3"];
+
+/** What the repository's Secret holds, decoded. */
+export type RepositorySecret = Readonly<Record<string, string>>;
+
+/** The path of an incarnation in its repository. */
+export function repositoryPath(database: Database): string {
+  const { name, namespace } = identityOf(database);
+  return `/${namespace}/${name}-${database.metadata.uid}`;
+}
+
+/** What is wrong with the repository's Secret, in words that hold none of its values. */
+export function repositoryProblem(
+  secretName: string,
+  secret: RepositorySecret | undefined,
+): string | undefined {
+  if (!secret) return `Secret "${secretName}" of spec.backups.s3 is not there`;
+  for (const key of repositoryKeys) {
+    if (!secret[key]?.trim()) return `Secret "${secretName}" of spec.backups.s3 lacks ${key}`;
+  }
+  for (const key of [...repositoryKeys, "encryptionKey"]) {
+    if (/\p{Cc}/u.test(secret[key]?.trim() ?? "")) {
+      return `Secret "${secretName}" of spec.backups.s3: ${key} holds a line break or another control character`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The text of pgbackrest.conf.
+ *
+ * @throws {TypeError} without spec.backups, or without the Database's uid
+ * @throws {RangeError} for a value that cannot be one line
+ */
+export function repositoryConfig(database: Database, secret: RepositorySecret): string {
+  const { backups } = database.spec;
+  if (!backups || !database.metadata.uid) {
+    throw new TypeError("Cannot render a repository without spec.backups and metadata.uid");
+  }
+  const { s3, retention } = backups;
+  return settingsText([
+    ...s3Lines(s3, repositoryPath(database), secret, "ca.crt"),
+    ["repo1-bundle", "y"],
+    ["repo1-retention-full", retention?.days ?? retention?.count ?? 2],
+    ["repo1-retention-full-type", retention?.days === undefined ? "count" : "time"],
+    ["compress-type", "zst"],
+    ["process-max", 2],
+    ["start-fast", "y"],
+    ["archive-async", "y"],
+    ["archive-push-queue-max", Math.floor(parseQuantity(storageOf(database)) / 4)],
+    ["spool-path", `${volumeFolder}/pgbackrest-spool`],
+    ["lock-path", "/tmp/pgbackrest"],
+    ["log-level-file", "off"],
+    ["log-level-console", "off"],
+    ["log-level-stderr", "error"],
+  ]);
+}
+
+/** A setting of pgbackrest.conf; without a value it is left out. */
+export type Line = readonly [key: string, value: string | number | undefined];
+
+/** The settings that name a bucket, and the path in it. */
+export function s3Lines(s3: S3, path: string, secret: RepositorySecret, caFile: string): Line[] {
+  const { hostname, port } = new URL(s3.endpoint);
+  const encryptionKey = secret["encryptionKey"]?.trim();
+  return [
+    ["repo1-type", "s3"],
+    ["repo1-path", path],
+    ["repo1-s3-endpoint", hostname],
+    ["repo1-storage-port", port || undefined],
+    ["repo1-s3-bucket", s3.bucket],
+    ["repo1-s3-region", s3.region ?? "us-east-1"],
+    ["repo1-s3-uri-style", s3.pathStyle ? "path" : "host"],
+    ["repo1-s3-key", secret["accessKey"]?.trim()],
+    ["repo1-s3-key-secret", secret["secretKey"]?.trim()],
+    ["repo1-storage-ca-file", secret["ca.crt"] ? `${backupFolder}/${caFile}` : undefined],
+    ["repo1-cipher-type", encryptionKey ? "aes-256-cbc" : undefined],
+    ["repo1-cipher-pass", encryptionKey || undefined],
+  ];
+}
+
+/**
+ * The text of a pgbackrest.conf.
+ *
+ * @throws {RangeError} for a value that cannot be one line
+ */
+export function settingsText(lines: readonly Line[]): string {
+  const text = ([key, value]: Line) => {
+    if (value === undefined) return "";
+    const line = String(value);
+    if (line === "" || line !== line.trim() || /\p{Cc}/u.test(line)) {
+      throw new RangeError(
+        `Cannot write ${key}: its value is empty, begins or ends with a space, or is not one line`,
+      );
+    }
+    return `${key}=${line}\n`;
+  };
+  return `[global]\n${
+    lines.map(text).join("")
+  }\n[db]\npg1-path=${dataFolder}\npg1-socket-path=${folder.run}\n`;
+}
+
+/** Secret `<name>-backup`, which the members mount: it may be missing, so backups come and go without a restart. */
+export function desiredBackupSecret(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+  { secret, token, files = {} }: {
+    /** The repository's Secret; without it the members only get `files`. */
+    secret?: RepositorySecret | undefined;
+    token: string;
+    files?: Record<string, string>;
+  },
+) {
+  const text: Record<string, string> = {
+    ...(secret ? { "pgbackrest.conf": repositoryConfig(database, secret) } : {}),
+    token,
+    ...(secret?.["ca.crt"] ? { "ca.crt": secret["ca.crt"] } : {}),
+    ...files,
+  };
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: ownedMetadata(database, namesOf(identityOf(database).name).backup, ownerReferences),
+    type: "Opaque",
+    data: Object.fromEntries(Object.entries(text).map(([key, value]) => [key, encodeBase64(value)])),
+  } satisfies Secret;
+}
+
+/** Where a Job finds the agent beside the primary. */
+export function desiredBackupService(database: Database, ownerReferences: readonly OwnerReference[]) {
+  const { name } = identityOf(database);
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: ownedMetadata(database, namesOf(name).backup, ownerReferences),
+    spec: {
+      type: "ClusterIP",
+      ports: [{ name: "backup", port: backupPort, protocol: "TCP", targetPort: "backup" }],
+      selector: { ...memberSelector(name), [label.role]: "primary" },
+    },
+  } satisfies Service;
+}
+
+/** 31 February: what has no schedule is suspended too, and is there to make Jobs from by hand. */
+const never = "0 0 31 2 *";
+
+/**
+ * One CronJob for each kind of backup, also for those without a schedule: `kubectl create job --from=cronjob/...`.
+ *
+ * @param image the members' image, which has Python
+ */
+export function desiredCronJobs(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+  { image }: { image: string },
+): CronJob[] {
+  const { name } = identityOf(database);
+  const { schedule, paused } = database.spec.backups ?? {};
+  return backupTypes.map((type) => ({
+    apiVersion: "batch/v1",
+    kind: "CronJob",
+    metadata: ownedMetadata(database, `${namesOf(name).backup}-${type}`, ownerReferences),
+    spec: {
+      schedule: schedule?.[type] ?? never,
+      timeZone: "Etc/UTC",
+      suspend: schedule?.[type] === undefined || paused === true || sizeOf(database) === 0,
+      concurrencyPolicy: "Forbid",
+      startingDeadlineSeconds: 3600,
+      successfulJobsHistoryLimit: 3,
+      failedJobsHistoryLimit: 3,
+      jobTemplate: {
+        metadata: { labels: backupLabels(database) },
+        spec: jobSpec(database, type, image),
+      },
+    },
+  }));
+}
+
+/** A backup that is asked for once; its name says which, so that it is never made twice. */
+export function desiredBackupJob(
+  database: Database,
+  ownerReferences: readonly OwnerReference[],
+  { id, type, image }: { id: string; type: BackupType; image: string },
+) {
+  const { name } = identityOf(database);
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: ownedMetadata(
+      database,
+      `${namesOf(name).backup}-${id}`,
+      ownerReferences,
+      backupLabels(database),
+    ),
+    spec: jobSpec(database, type, image),
+  } satisfies Job;
+}
+
+/** A pod of a backup is no member. */
+function backupLabels(database: Database): Record<string, string> {
+  const { name } = identityOf(database);
+  return { [label.database]: name, [label.component]: "backup" };
+}
+
+function jobSpec(database: Database, type: BackupType, image: string): JobSpec {
+  const { name, namespace } = identityOf(database);
+  const names = namesOf(name);
+  const service = `${names.backup}.${namespace}.svc`;
+  const spec: PodSpec = {
+    restartPolicy: "Never",
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: podSecurity,
+    containers: [{
+      name: "backup",
+      image,
+      imagePullPolicy: "IfNotPresent",
+      command: ["python3", `${folder.config}/backup.py`, service, type],
+      resources: { requests: { cpu: "10m", memory: "32Mi" } },
+      securityContext: containerSecurity,
+      terminationMessagePolicy: "FallbackToLogsOnError",
+      volumeMounts: [
+        { name: "config", mountPath: folder.config, readOnly: true },
+        { name: "token", mountPath: backupFolder, readOnly: true },
+      ],
+    }],
+    volumes: [
+      {
+        name: "config",
+        configMap: {
+          name: names.patroni,
+          defaultMode: 0o444,
+          items: [{ key: "backup.py", path: "backup.py" }],
+        },
+      },
+      {
+        name: "token",
+        secret: { secretName: names.backup, defaultMode: 0o440, items: [{ key: "token", path: "token" }] },
+      },
+    ],
+  };
+  return {
+    // An attempt that a failover cut off is made again on the new primary.
+    backoffLimit: 3,
+    activeDeadlineSeconds: 86_400,
+    ttlSecondsAfterFinished: 86_400,
+    template: { metadata: { labels: backupLabels(database) }, spec },
+  };
+}
+
+/** Text in UTF-8, in base64. */
+export function encodeBase64(text: string): string {
+  return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
+}
+
+/** The text of a value of a Secret. */
+export function decodeBase64(data: string): string {
+  return new TextDecoder().decode(Uint8Array.from(atob(data), (char) => char.charCodeAt(0)));
+}

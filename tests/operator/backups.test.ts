@@ -1,0 +1,231 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { findCondition } from "../../runtime/mod.ts";
+import { databases, type DatabaseSpec } from "../../types/app.example.com/v1.ts";
+import { cronJobs, jobs } from "../../types/batch/v1.ts";
+import { configMaps, pods, secrets } from "../../types/core/v1.ts";
+import { until } from "../within.ts";
+import { World } from "./world.ts";
+
+const test = suite("backups", { world: new World() });
+test.before.each((context) => {
+  context.world = new World().start();
+});
+test.after.each(async ({ world }) => await world.close());
+
+const inShop = (name: string) => ({ namespace: "shop", name });
+const backups: DatabaseSpec["backups"] = {
+  s3: { endpoint: "https://store.example", bucket: "backups", secretName: "store" },
+  schedule: { full: "0 1 * * *" },
+};
+const encoded = (text: string) => Buffer.from(text).toString("base64");
+
+async function giveSecret(world: World, secretKey = "very-secret"): Promise<void> {
+  await world.client.apply(secrets, {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: inShop("store"),
+    data: { accessKey: encoded("key-id"), secretKey: encoded(secretKey) },
+  });
+}
+
+/** What the agent beside the primary would note. */
+async function report(world: World, text: unknown): Promise<void> {
+  const primary = (await world.database("orders"))?.status?.primary ?? "orders-0";
+  const annotations = { "app.example.com/backup": JSON.stringify(text) };
+  await world.client.patch(pods, inShop(primary), { metadata: { annotations } });
+}
+
+async function healthReason(world: World, want: string | undefined): Promise<void> {
+  await until(5_000, `BackupHealthy to be ${want}`, async () => {
+    const found = findCondition((await world.database("orders"))?.status?.conditions, "BackupHealthy");
+    if (found?.reason === want) return true;
+    throw new Error(`${found?.reason}: ${found?.message}`);
+  });
+}
+
+async function archiveCommand(world: World): Promise<string> {
+  const config = await world.client.get(configMaps, inShop("orders-config"));
+  return JSON.parse(config?.metadata?.annotations?.["config"] ?? "{}").postgresql?.parameters
+    ?.archive_command;
+}
+
+const last = { id: "20261123-100000F", time: "2026-11-23T10:00:00Z", size: 1000 };
+
+test("backups are switched on and off without touching a member", async ({ world }) => {
+  await giveSecret(world);
+  await world.apply("orders", { size: 2 });
+  await world.reason("orders", "Ready");
+  const uids = async () =>
+    (await world.client.list(pods, { namespace: "shop" })).items.map(({ metadata }) => metadata?.uid).sort();
+  const before = await uids();
+  assert.is(await archiveCommand(world), "/bin/true");
+
+  await world.apply("orders", { size: 2, backups });
+  await until(
+    5_000,
+    "the archive command",
+    async () => (await archiveCommand(world)).includes("archive-push"),
+  );
+  const secret = await world.client.get(secrets, inShop("orders-backup"));
+  const text = Buffer.from(secret?.data?.["pgbackrest.conf"] ?? "", "base64").toString();
+  assert.match(text, /\nrepo1-s3-key-secret=very-secret\n/);
+  assert.is(secret?.metadata?.annotations, undefined, "no hash of what is secret");
+  await until(5_000, "the CronJobs", () => world.names("batch/cronjobs", "orders").length === 3);
+  const full = await world.client.get(cronJobs, inShop("orders-backup-full"));
+  assert.is(full?.spec?.suspend, false);
+  assert.is(full?.spec?.concurrencyPolicy, "Forbid");
+
+  await world.apply("orders", { size: 2 });
+  await until(5_000, "the archive command", async () => (await archiveCommand(world)) === "/bin/true");
+  await until(5_000, "the CronJobs to go", () => world.names("batch/cronjobs", "orders").length === 0);
+  await until(5_000, "the Secret to go", () => !world.find("/secrets", "orders-backup"));
+  await healthReason(world, undefined);
+  assert.equal(world.names("/services", "orders"), ["orders", "orders-pods", "orders-ro"]);
+  assert.equal(await uids(), before);
+});
+
+test("without the repository's Secret nothing is archived, and the condition says why; then it heals", async ({ world }) => {
+  await world.apply("orders", { size: 1, backups });
+  await world.reason("orders", "Ready");
+  await healthReason(world, "RepositoryUnusable");
+  assert.is(await archiveCommand(world), "/bin/true", "archiving that fails would fill the volume");
+  await giveSecret(world);
+  await world.apply("orders", { size: 1, backups, durability: "Async" }); // wakes it before the minute is over
+  await healthReason(world, "NotChecked");
+  assert.match(await archiveCommand(world), /archive-push/);
+});
+
+test("the agent's report becomes status and condition, and the first backup is made at once, once", async ({ world }) => {
+  await giveSecret(world);
+  await world.apply("orders", { size: 1, backups });
+  await world.reason("orders", "Ready");
+  await report(world, { problem: "[039]: HTTP request failed with 403 (Forbidden)" });
+  await healthReason(world, "RepositoryUnreachable");
+  assert.equal(world.names("batch/jobs", "orders"), []);
+  await report(world, {});
+  await healthReason(world, "NoBackup");
+  await until(5_000, "the first backup", () => world.find("batch/jobs", "orders-backup-first") !== undefined);
+  await report(world, { first: "2026-11-23T10:00:00Z", last });
+  await healthReason(world, "Healthy");
+  const { status } = (await world.database("orders"))!;
+  assert.equal(status?.backup, {
+    lastId: last.id,
+    lastSuccessTime: last.time,
+    size: 1000,
+    firstRecoverableTime: last.time,
+  });
+  assert.not.match(world.log.join("\n") + JSON.stringify(status), /very-secret|key-id/);
+});
+
+test("a backup asked for by annotation is made once, whatever is asked for afterwards", async ({ world }) => {
+  await giveSecret(world);
+  await world.apply("orders", { size: 1, backups });
+  await world.reason("orders", "Ready");
+  const ask = (id: string) =>
+    world.client.patch(databases, inShop("orders"), {
+      metadata: { annotations: { "app.example.com/backup": id } },
+    });
+  const answered = (id: string) =>
+    until(5_000, `${id} to be answered`, async () => {
+      return (await world.database("orders"))?.status?.operations?.backup === id;
+    });
+  await ask("diff@before-42");
+  await answered("diff@before-42");
+  const job = (await world.client.get(jobs, inShop("orders-backup-before-42")))!;
+  assert.equal(job.spec?.template.spec?.containers[0]?.command?.slice(-1), ["diff"]);
+  await world.client.delete(jobs, inShop("orders-backup-before-42"), { propagationPolicy: "Background" });
+  await until(5_000, "the Job to go", () => !world.find("batch/jobs", "orders-backup-before-42"));
+  await world.stop();
+  world.start();
+  for (const refused of ["full-1", "Not a name", "all@x", "x".repeat(16)]) {
+    await ask(refused);
+    await answered(refused);
+  }
+  assert.equal(world.names("batch/jobs", "orders"), []);
+});
+
+test("a schedule that the API server refuses is told in the condition, and the rest goes on", async ({ world }) => {
+  await giveSecret(world);
+  // The simulation takes every schedule; kube-apiserver answers this.
+  const message = 'CronJob.batch "orders-backup-full" is invalid: spec.schedule: Invalid value: "99 1 * * *"';
+  const refusal = {
+    kind: "Status",
+    apiVersion: "v1",
+    status: "Failure",
+    reason: "Invalid",
+    code: 422,
+    message,
+  };
+  world.api.intercept = {
+    before: (_info, request) =>
+      request.method === "PATCH" && request.url.includes("/cronjobs/")
+        ? Response.json(refusal, { status: 422 })
+        : undefined,
+  };
+  await world.apply("orders", { size: 1, backups: { ...backups, schedule: { full: "99 1 * * *" } } });
+  await world.reason("orders", "Ready");
+  await until(5_000, "the condition", async () => {
+    const found = findCondition((await world.database("orders"))?.status?.conditions, "BackupHealthy");
+    return found?.reason === "RepositoryUnusable" && /schedule/.test(found.message);
+  });
+});
+
+test("nothing is made before what it begins with is there; then it is restored, and the files of it go", async ({ world }) => {
+  await giveSecret(world);
+  await world.apply("copy", { size: 1, restoreFrom: { database: "orders" } });
+  await world.reason("copy", "RestoreSourceUnusable");
+  assert.equal(world.names("apps/statefulsets", "copy"), []);
+  await world.apply("orders", { size: 1, backups });
+  const source = await world.reason("orders", "Ready");
+  const seen: string[][] = [];
+  const end = world.api.subscribe(({ table, object }) => {
+    if (table === "/secrets" && object.metadata.name === "copy-backup") {
+      seen.push(Object.keys(object.data).sort());
+    }
+  });
+  await world.apply("copy", {
+    size: 1,
+    restoreFrom: { database: "orders", targetTime: "2026-11-23T10:00:00Z" },
+  });
+  await world.reason("copy", "Ready");
+  await until(5_000, "the files to go", () => world.find("/secrets", "copy-backup") === undefined);
+  end();
+  assert.equal(seen[0], ["restore.conf", "restore.json", "token"]);
+  const patroni = await world.client.get(configMaps, inShop("copy-patroni"));
+  assert.is(JSON.parse(patroni?.data?.["patroni.yml"] ?? "").bootstrap.method, "restore");
+
+  let refused = "";
+  await world.apply("copy", {
+    size: 1,
+    restoreFrom: { database: source.metadata.name, backup: "20261123-100000F" },
+  })
+    .catch((error: Error) => refused = error.message);
+  assert.match(refused, /restoreFrom cannot be set or changed once there is data/);
+  await world.apply("orders", { size: 1, backups, restoreFrom: { database: "copy" } })
+    .catch((error: Error) => refused = error.message);
+  assert.match(refused, /restoreFrom cannot be set/);
+  await world.apply("copy", { size: 1 });
+  await world.reason("copy", "Ready");
+});
+
+test("crd.yaml refuses a repository that is none", async ({ world }) => {
+  const s3 = backups.s3;
+  for (
+    const wrong of [
+      {},
+      { s3: { ...s3, endpoint: "http://plain.example" } },
+      { s3: { ...s3, endpoint: "https://a.example\nrepo1-host=b" } },
+      { s3: { ...s3, bucket: "a/b" } },
+      { s3, schedule: { full: "@daily" } },
+      { s3, retention: { count: 1, days: 1 } },
+      { s3, retention: { count: 0 } },
+    ]
+  ) {
+    let refused = "";
+    await world.apply("orders", { backups: wrong as never }).catch((error: Error) => refused = error.message);
+    assert.match(refused, /spec\.backups/, JSON.stringify(wrong));
+  }
+});
+
+test.run();

@@ -1,0 +1,246 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { backupCondition, backupReport, backupStatus } from "../../postgres/backup_report.ts";
+import { backupAgent, backupOrder } from "../../postgres/backup_scripts.ts";
+import {
+  decodeBase64,
+  desiredBackupJob,
+  desiredBackupSecret,
+  desiredCronJobs,
+  encodeBase64,
+  repositoryConfig,
+  repositoryPath,
+  repositoryProblem,
+} from "../../postgres/backups.ts";
+import { patroniConfig } from "../../postgres/patroni.ts";
+import { restore, restoreFiles } from "../../postgres/restore.ts";
+import { podTrouble } from "../../postgres/trouble.ts";
+import type { Database } from "../../postgres/database.ts";
+import { dynamicConfig } from "../../postgres/dynamic_config.ts";
+import type { Sight } from "../../postgres/sight.ts";
+
+const s3 = {
+  endpoint: "https://store.example:7070",
+  bucket: "backups",
+  pathStyle: true,
+  secretName: "store",
+};
+const databaseOf = (backups: Partial<NonNullable<Database["spec"]["backups"]>> = {}): Database => ({
+  metadata: { name: "orders", namespace: "shop", uid: "u-1" },
+  spec: { size: 2, version: "17", storage: { size: "4Gi" }, backups: { s3, ...backups } },
+});
+const secret = { accessKey: "key-id", secretKey: "key-secret" };
+
+test("pgbackrest.conf names the repository, with a path of its own for each incarnation", () => {
+  const text = repositoryConfig(databaseOf(), secret);
+  for (
+    const line of [
+      "repo1-type=s3",
+      "repo1-path=/shop/orders-u-1",
+      "repo1-s3-endpoint=store.example",
+      "repo1-storage-port=7070",
+      "repo1-s3-uri-style=path",
+      "repo1-s3-key=key-id",
+      "repo1-s3-key-secret=key-secret",
+      "repo1-retention-full=2",
+      "repo1-retention-full-type=count",
+      "archive-push-queue-max=1073741824",
+      "pg1-path=/pgdata/data",
+    ]
+  ) assert.ok(text.split("\n").includes(line), line);
+  assert.not.match(text, /cipher|ca-file/);
+});
+
+test("the optional parts of the repository's Secret are used when they are there", () => {
+  const given = { ...secret, "ca.crt": "PEM", encryptionKey: "long phrase\n" };
+  const text = repositoryConfig(databaseOf({ retention: { days: 14 } }), given);
+  assert.match(text, /\nrepo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=long phrase\n/);
+  assert.match(text, /\nrepo1-storage-ca-file=\/etc\/pgbackrest\/ca.crt\n/);
+  assert.match(text, /\nrepo1-retention-full=14\nrepo1-retention-full-type=time\n/);
+  const { data } = desiredBackupSecret(databaseOf(), [], { secret: given, token: "t" });
+  assert.is(decodeBase64(data["ca.crt"]!), "PEM");
+  assert.is(decodeBase64(data["token"]!), "t");
+});
+
+test("no value becomes a second line of the configuration", () => {
+  for (const field of ["accessKey", "secretKey", "encryptionKey"]) {
+    for (const value of ["a\nrepo1-host=evil", "a\rb", "a\u0000b", "a\u0085b"]) {
+      const given = { ...secret, [field]: value };
+      assert.match(repositoryProblem("store", given) ?? "", new RegExp(`${field} holds a line break`));
+      assert.throws(() => repositoryConfig(databaseOf(), given), RangeError);
+    }
+  }
+  const evil = databaseOf({ s3: { ...s3, bucket: "b\nrepo1-host=evil" } });
+  assert.throws(() => repositoryConfig(evil, secret), RangeError);
+});
+
+test("what is wrong with the repository's Secret is told without its values", () => {
+  for (
+    const { given, want } of [
+      { given: undefined, want: 'Secret "store" of spec.backups.s3 is not there' },
+      { given: { accessKey: "a" }, want: 'Secret "store" of spec.backups.s3 lacks secretKey' },
+      {
+        given: { accessKey: " \n", secretKey: "b" },
+        want: 'Secret "store" of spec.backups.s3 lacks accessKey',
+      },
+      { given: { accessKey: "a\n", secretKey: "b\n" }, want: undefined },
+    ]
+  ) assert.is(repositoryProblem("store", given), want);
+});
+
+test("archive_mode is always on, and only archive_command differs: switching backups needs no restart", () => {
+  const settings = (database: Database) =>
+    (dynamicConfig(database) as { postgresql: { parameters: Record<string, string> } }).postgresql.parameters;
+  const on = settings(databaseOf());
+  const off = settings({ ...databaseOf(), spec: { size: 2, version: "17", storage: { size: "4Gi" } } });
+  assert.equal({ ...on, archive_command: "" }, { ...off, archive_command: "" });
+  assert.is(on["archive_mode"], "on");
+  assert.is(off["archive_command"], "/bin/true");
+  assert.match(on["archive_command"]!, /^pgbackrest .* archive-push "%p"$/);
+});
+
+test("there is a CronJob for each kind; without a schedule, paused, or without members it is suspended", () => {
+  const suspended = (database: Database) =>
+    desiredCronJobs(database, [], { image: "i" }).map(({ spec }) => spec?.suspend);
+  assert.equal(suspended(databaseOf()), [true, true, true]);
+  const schedule = { full: "0 1 * * 0", incr: "0 * * * *" };
+  assert.equal(suspended(databaseOf({ schedule })), [false, true, false]);
+  assert.equal(suspended(databaseOf({ schedule, paused: true })), [true, true, true]);
+  const asleep = databaseOf({ schedule });
+  assert.equal(suspended({ ...asleep, spec: { ...asleep.spec, size: 0 } }), [true, true, true]);
+});
+
+test("a backup's pod is no member, passes restricted, and holds the agent's token only", () => {
+  const database = { ...databaseOf(), metadata: { name: "a".repeat(40), namespace: "shop", uid: "u" } };
+  const { metadata, spec } = desiredBackupJob(database, [], { id: "x".repeat(15), type: "full", image: "i" });
+  assert.is(metadata.name.length, 63);
+  const { template } = spec;
+  assert.is(template.metadata?.labels?.["app.example.com/component"], "backup");
+  assert.is(template.spec?.automountServiceAccountToken, false);
+  assert.is(template.spec?.securityContext?.runAsNonRoot, true);
+  assert.equal(template.spec?.volumes?.map(({ secret }) => secret?.items), [
+    undefined,
+    [{ key: "token", path: "token" }],
+  ]);
+  for (const cronJob of desiredCronJobs(database, [], { image: "i" })) {
+    assert.ok(cronJob.metadata!.name!.length <= 52, "Kubernetes refuses longer names of CronJobs");
+  }
+});
+
+test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
+  for (const source of [backupAgent, backupOrder, restore]) {
+    const variables = [...source.matchAll(/environ\[?"?([A-Z_]*)/g)].map(([, name]) => name);
+    assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
+    assert.not.match(source, /undefined|\[object/);
+  }
+});
+
+test("base64 of any text goes both ways", () => {
+  for (const text of ["", "a", "päß \u{1f511}\n", "x".repeat(10_000)]) {
+    assert.is(decodeBase64(encodeBase64(text)), text);
+    assert.is(encodeBase64(text), Buffer.from(text).toString("base64"));
+  }
+});
+
+test("what to restore goes to the members as files, with the source's repository and path", () => {
+  const database: Database = {
+    metadata: { name: "new", namespace: "shop", uid: "u-2" },
+    spec: { version: "17", restoreFrom: { database: "orders", targetTime: "2026-11-23T10:00:00Z" } },
+  };
+  const source = { s3, path: repositoryPath(databaseOf()) };
+  const files = restoreFiles(database, source, { ...secret, "ca.crt": "PEM" });
+  assert.equal(Object.keys(files), ["restore.conf", "restore.json", "restore-ca.crt"]);
+  assert.match(files["restore.conf"]!, /\nrepo1-path=\/shop\/orders-u-1\n/);
+  assert.match(files["restore.conf"]!, /\nrepo1-storage-ca-file=\/etc\/pgbackrest\/restore-ca.crt\n/);
+  assert.equal(JSON.parse(files["restore.json"]!), { targetTime: "2026-11-23T10:00:00Z" });
+  const { data } = desiredBackupSecret(database, [], { token: "t", files });
+  assert.not.ok("pgbackrest.conf" in data, "without spec.backups of its own nothing is archived");
+  assert.throws(() => restoreFiles(database, { s3, path: "/a\nrepo1-host=evil" }, secret), RangeError);
+});
+
+test("Patroni restores in place of initdb only where it is asked for", () => {
+  const bootstrap = (database: Database) => patroniConfig(database)["bootstrap"] as Record<string, unknown>;
+  assert.is(bootstrap(databaseOf())["method"], undefined);
+  const database = databaseOf();
+  const asked = { ...database, spec: { ...database.spec, restoreFrom: { database: "old" } } };
+  assert.is(bootstrap(asked)["method"], "restore");
+  assert.equal(bootstrap(asked)["restore"], {
+    command: "python3 /etc/patroni/restore.py",
+    no_params: true,
+  });
+});
+
+test("a restore that failed is told as such, in its own words", () => {
+  const message =
+    "Cannot restore: 2026-11-23T10:00:00Z is before the earliest possible time 2026-11-23T17:54:36Z";
+  const terminated = { exitCode: 1, message };
+  const state = { waiting: { reason: "CrashLoopBackOff", message: "back-off 10s" } };
+  for (const given of [{ state: { terminated } }, { state, lastState: { terminated } }]) {
+    assert.equal(podTrouble({ status: { containerStatuses: [{ name: "postgres", ...given }] } }), {
+      reason: "RestoreFailed",
+      message: `container postgres: ${message}`,
+    });
+  }
+});
+
+const last = { id: "20261123-100000F", time: "2026-11-23T10:00:00Z", size: 1000 };
+const healthy = { first: "2026-11-22T10:00:00Z", last };
+const sightOf = (report: unknown, status?: unknown): Sight => ({
+  database: { ...databaseOf(), status },
+  pods: [{
+    metadata: {
+      name: "orders-0",
+      annotations: { "app.example.com/backup": typeof report === "string" ? report : JSON.stringify(report) },
+    },
+  }],
+  patroni: { primary: "orders-0" },
+} as unknown as Sight);
+
+test("BackupHealthy says what is wrong", () => {
+  const problem = "[039]: HTTP request failed with 403 (Forbidden)";
+  const failure = { time: "2026-11-23T11:00:00Z", message: "cut off" };
+  for (
+    const [report, want] of [
+      [healthy, "True Healthy"],
+      [{ ...healthy, problem }, "False RepositoryUnreachable"],
+      [{ problem }, "False RepositoryUnreachable"],
+      [{}, "False NoBackup"],
+      [{ ...healthy, failure }, "False BackupFailed"],
+      [{ ...healthy, failure: { ...failure, time: "2026-11-23T09:00:00Z" } }, "True Healthy"],
+      ["null", "Unknown NotChecked"],
+      ["{", "Unknown NotChecked"],
+      ["[1", "Unknown NotChecked"],
+    ] as const
+  ) {
+    const claim = backupCondition(sightOf(report));
+    assert.is(`${claim?.status} ${claim?.reason}`, want, JSON.stringify(report));
+  }
+  assert.is(backupCondition(sightOf(healthy), "no Secret")?.reason, "RepositoryUnusable");
+  const without = sightOf(healthy);
+  const spec = { ...without.database.spec, backups: undefined };
+  assert.is(backupCondition({ ...without, database: { ...without.database, spec } }), undefined);
+});
+
+test("what is known of the repository stays while it cannot be read and while nobody leads", () => {
+  const before = { lastId: "old", lastSuccessTime: last.time, size: 5, firstRecoverableTime: last.time };
+  assert.equal(backupStatus(sightOf({ problem: "p" }, { backup: before })), {
+    ...before,
+    lastFailure: undefined,
+  });
+  assert.equal(backupStatus(sightOf("null", { backup: before })), before);
+  const failure = { time: last.time, message: "m" };
+  assert.equal(backupStatus(sightOf(healthy, { backup: { ...before, lastFailure: failure } })), {
+    lastId: last.id,
+    lastSuccessTime: last.time,
+    size: last.size,
+    firstRecoverableTime: healthy.first,
+    lastFailure: failure,
+  });
+});
+
+test("a report that is not the agent's form is cut down to what the status may hold", () => {
+  const report = { problem: "x".repeat(9999), first: "yesterday", last: { id: 1 }, failure: "no" };
+  assert.equal(backupReport(sightOf(report)), { problem: "x".repeat(1000) });
+});
+
+test.run();
