@@ -50,10 +50,12 @@ if (folder === undefined) {
   console.error("Usage: node tests/codegen/crds.ts FOLDER [EXAMPLES.json]... [--only-typescript-5]");
   process.exit(2);
 }
-const outcome = await checkFolder(folder, flags.includes("--only-typescript-5"));
-process.exitCode = outcome === 0 ? 0 : 1;
+const { judged, wrong: mistakes } = await checkFolder(folder, flags.includes("--only-typescript-5"));
+console.log(`${Math.max(0, judged - mistakes)} passed, ${mistakes} failed`);
+process.exitCode = mistakes === 0 && judged > 0 ? 0 : 1;
 
-async function checkFolder(folder: string, only5: boolean): Promise<number> {
+/** How many verdicts were asked for, of each compiler and the validators, and how many were wrong. */
+async function checkFolder(folder: string, only5: boolean): Promise<{ judged: number; wrong: number }> {
   const { documents, examples } = await readFolder(folder);
   const { files, crds } = generate(documents, { validator: true });
   const groups = new Map(crds.map((crd) => [`${crd.plural}.${crd.group}`, crd.group]));
@@ -71,11 +73,11 @@ async function checkFolder(folder: string, only5: boolean): Promise<number> {
     await symlink(modules, join(out, "node_modules"), "dir");
     console.log(`${crds.length} CustomResourceDefinitions, ${files.size} files, ${examples.length} examples`);
     let wrong = report("TypeScript 5", askTypeScript5(out, [...files.keys()], literals), examples);
-    if (only5) return wrong;
+    if (only5) return { judged: examples.length, wrong };
     wrong += report("TypeScript 7", await askTypeScript7(out, literals), examples);
     wrong += await reportDeno(out, [...files.keys()]);
     wrong += reportValidators(crds, examples);
-    return wrong;
+    return { judged: 3 * examples.length + 1, wrong };
   } finally {
     await rm(out, { recursive: true });
   }
