@@ -94,6 +94,7 @@ test("Deno gets its permissions by name: none is given whole, none beyond net, r
     "--allow-net",
     "--allow-read",
     "--allow-env",
+    "--allow-sys",
   ]);
   for (const word of allowed) assert.ok((word.split("=")[1] ?? "").length > 0, word);
   assert.not.ok(command.includes("-A"));
