@@ -9,6 +9,8 @@
  *     --strict         a figure that misses its goal fails the scenario; for a machine that does nothing else
  *     --times N        repeat each fault N times (1)
  *     --install        make the images (tests/e2e/images.ts) and install deploy/ first
+ *     --local          instead of --install: run operator.ts of this working tree as a child process, which sees this
+ *                      run's namespace only; its members' images: E2E_IMAGE_TEMPLATE (localhost/database:{major})
  *     --own            with --install: let the operator see this run's namespace only, for a shared cluster
  *     --namespace NS   run in this namespace, which is kept; default: a new one, which is deleted at the end
  *     --keep           keep the namespace, to look at it
@@ -22,6 +24,7 @@ import { within } from "../within.ts";
 import { makeImages } from "./images.ts";
 import { install, operator } from "./install.ts";
 import { Kubectl } from "./kubectl.ts";
+import { type LocalOperator, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
 import { change } from "./scenarios/change.ts";
@@ -36,7 +39,7 @@ const scenarioMs = 15 * 60_000;
 const image = process.env.E2E_DATABASE_IMAGE ?? "localhost/database:17";
 
 /** What helps to understand a failure. */
-async function diagnose(kubectl: Kubectl): Promise<string> {
+async function diagnose(kubectl: Kubectl, local: LocalOperator | undefined): Promise<string> {
   const parts = await Promise.all([
     kubectl.try(["get", "databases,statefulsets,pods,persistentvolumeclaims", "--output=wide"]),
     kubectl.try([
@@ -45,7 +48,9 @@ async function diagnose(kubectl: Kubectl): Promise<string> {
       "--output=jsonpath={range .items[*]}{.metadata.name}{' '}{.status}{'\\n'}{end}",
     ]),
     kubectl.try(["get", "events", "--sort-by=.metadata.creationTimestamp"]),
-    operator.try(["logs", "deployment/database-operator", "--all-pods", "--prefix", "--tail=40"]),
+    local
+      ? { stdout: local.tail(), stderr: "" }
+      : operator.try(["logs", "deployment/database-operator", "--all-pods", "--prefix", "--tail=40"]),
   ]);
   return parts.map(({ stdout, stderr }) => (stdout + stderr).trim().split("\n").slice(-45).join("\n")).join(
     "\n\n",
@@ -55,7 +60,7 @@ async function diagnose(kubectl: Kubectl): Promise<string> {
 async function runOne(
   scenario: Scenario,
   kubectl: Kubectl,
-  { times, strict }: { times: number; strict: boolean },
+  { times, strict, local }: { times: number; strict: boolean; local: LocalOperator | undefined },
 ): Promise<boolean> {
   const startedMs = Date.now();
   const missed: string[] = [];
@@ -83,7 +88,7 @@ async function runOne(
     console.log(
       `  FAILED after ${Math.round((Date.now() - startedMs) / 1000)} s: ${(error as Error).message}`,
     );
-    console.log(await diagnose(kubectl));
+    console.log(await diagnose(kubectl, local));
     return false;
   }
 }
@@ -96,6 +101,7 @@ async function main(): Promise<boolean> {
       strict: { type: "boolean", default: false },
       times: { type: "string", default: "1" },
       install: { type: "boolean" },
+      local: { type: "boolean" },
       own: { type: "boolean" },
       namespace: { type: "string" },
       keep: { type: "boolean" },
@@ -134,17 +140,20 @@ async function main(): Promise<boolean> {
   };
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   let passed = 0;
+  let local: LocalOperator | undefined;
   try {
     if (values.install) {
       await makeImages();
       await install(values.own ? name : "");
       console.log("operator installed");
     }
+    if (values.local) local = await startLocally(kubectl);
     for (const scenario of chosen) {
-      if (await runOne(scenario, kubectl, { times, strict: values.strict })) passed++;
+      if (await runOne(scenario, kubectl, { times, strict: values.strict, local })) passed++;
     }
   } finally {
     if (remove) await cleanUp(kubectl);
+    await local?.stop();
   }
   console.log(`${passed} passed, ${chosen.length - passed} failed`);
   return passed === chosen.length;
