@@ -49,14 +49,13 @@ import {
   withoutFinalizer,
 } from "./runtime/mod.ts";
 import { databases, type DatabaseStatus, type StoredDatabase } from "./types/app.example.com/v1.ts";
-import { type StatefulSet, statefulSets } from "./types/apps/v1.ts";
+import { statefulSets } from "./types/apps/v1.ts";
 import { cronJobs, jobs } from "./types/batch/v1.ts";
 import {
   type ConfigMap,
   configMaps,
   persistentVolumeClaims,
   pods,
-  type Secret,
   secrets,
   serviceAccounts,
   services,
@@ -66,67 +65,47 @@ import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
   annotation,
   backupCondition,
-  backupReport,
   backupStatus,
-  type BackupType,
-  backupTypes,
+  belongsToOthers,
+  claimChanges,
   conditionsOf,
   configMapFacts,
-  credentialKeys,
   decide,
-  decodeBase64,
   defaultImageTemplate,
   deletionPolicyOf,
-  desiredBackupJob,
-  desiredBackupSecret,
-  desiredBackupService,
-  desiredCredentials,
-  desiredCronJobs,
-  desiredDisruptionBudget,
-  desiredPatroniConfigMap,
-  desiredPodsService,
-  desiredReadOnlyService,
-  desiredRole,
-  desiredRoleBinding,
-  desiredService,
-  desiredServiceAccount,
-  desiredStatefulSet,
   desiredSwitchover,
   dynamicConfig,
   effectiveDatabase,
   expectedReasons,
   factsOf,
+  type Feature,
   fieldManager,
   finalizer,
   group,
-  imageOf,
   isOfDatabase,
   label,
-  markOf,
   memberSelector,
   namesOf,
   nextDynamicConfig,
   observe,
   ordinalOf,
-  parseQuantity,
-  type Passwords,
+  othersSecrets,
+  planOf,
+  type PlanOptions,
   podFacts,
   type Problem,
-  repositoryPath,
-  repositoryProblem,
-  type RepositorySecret,
-  restoreFiles,
-  type RestoreSource,
-  type S3,
+  restores,
+  secretsOf,
   selectorText,
   type Sight,
   situationOf,
   sizeOf,
-  stateProblem,
   type Step,
-  storageOf,
-  successor,
+  switchoverRequest,
+  type Unwanted,
   wait,
+  type Wanted,
+  wantedStatefulSet,
 } from "./postgres/mod.ts";
 
 /** Version of the operator, in its requests' user agent. */
@@ -159,6 +138,22 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
       sync: byName.get(names.sync),
       config: byName.get(names.config),
     }, nowMs),
+    secrets: new Map(),
+    source: undefined,
+  };
+}
+
+/** The same with the Secrets that matter now: by name and from the API server, as they are neither listed nor watched. */
+async function lookAtSecrets(live: ResourceClient, client: ResourceClient, seen: Sight): Promise<Sight> {
+  const { namespace } = seen.database.metadata;
+  const from = restores(seen) ? seen.database.spec.restoreFrom?.database : undefined;
+  const source = from === undefined ? undefined : await client.get(databases, { namespace, name: from });
+  const named = secretsOf({ ...seen, source });
+  const found = await Promise.all(named.map((name) => live.get(secrets, { namespace, name })));
+  return {
+    ...seen,
+    source,
+    secrets: new Map(found.flatMap((secret, at) => secret ? [[named[at]!, secret]] : [])),
   };
 }
 
@@ -174,10 +169,6 @@ export interface Settings {
   /** A fresh random password; at least 128 bits. */
   readonly password: () => string;
 }
-
-/** A request for a backup. The id ends a Job's name, of at most 63 characters, apart from those of the CronJobs. */
-const backupRequest =
-  /^(?:(full|diff|incr)@)?((?!full|diff|incr|first)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?)$/;
 
 /** Longest turn of a rolling Database while others wait: 15 min, for members with much to check at their start. */
 const rollingTurnMs = 900_000;
@@ -210,32 +201,32 @@ export class DatabaseReconciler {
       this.#rolling.delete(`${request.namespace}/${request.name}`);
       return;
     }
-    const sight = await look(client, database, now());
+    let sight = await look(client, database, now());
     if (
       database.metadata.annotations?.[annotation.paused] === "true" && !database.metadata.deletionTimestamp
     ) {
       const step = wait("Paused", `Annotation ${annotation.paused} is "true": nothing is changed`);
-      await this.#report(sight, step, [], context);
+      await this.#report(sight, step, context);
       return;
     }
-    const requested = await this.#answerRequest(sight, context);
+    const { operations, refusal } = switchoverRequest(sight);
+    if (refusal) events.record(database, { type: "Warning", ...refusal });
     const step = this.#queue(decide(situationOf(sight, now())), request, now());
     try {
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
-      const repository = await this.#tendRepository(sight, client);
-      const problems = await this.#writeObjects(sight, step, client, events, repository);
-      const blocked = problems.some((problem) => problem.stops);
-      if (!blocked) {
-        Object.assign(requested, await this.#tendBackups(sight, repository, context));
-        await this.#take(step, sight, context);
-      }
-      await this.#report(sight, step, problems, context, requested, repository);
+      sight = await lookAtSecrets(this.#manager.liveClient, client, sight);
+      const { backup, ...written } = await this.#write(sight, step, context);
+      const { problems } = written;
+      if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
+      await this.#report(sight, step, context, {
+        ...written,
+        operations: { ...operations, backup: backup ?? operations.backup },
+      });
       if (problems.length > 0) return { requeueAfterMs: 30_000 };
       if (step.kind !== "done") return { requeueAfterMs: step.kind === "wait" ? 5_000 : 1_000 };
       // A request was only written down in this pass: it is carried out in the next.
-      if (requested.switchoverTo !== undefined) return { requeueAfterMs: 100 };
-      // Nobody tells of a change in the repository's Secret: Secrets are not watched.
-      return database.spec.backups ? { requeueAfterMs: 30_000 } : undefined;
+      if (operations.switchoverTo !== undefined) return { requeueAfterMs: 100 };
+      return othersSecrets(database).length > 0 ? { requeueAfterMs: 30_000 } : undefined;
     } catch (error) {
       if (isConflict(error)) {
         log.info("Changed by somebody else meanwhile: looking again", { conflict: error.message });
@@ -243,7 +234,7 @@ export class DatabaseReconciler {
       }
       // Status comes last, also after an error: what was seen is still true. The error itself is retried and logged.
       const failed = describeFailure(error);
-      if (failed) await this.#report(sight, step, [failed], context, requested);
+      if (failed) await this.#report(sight, step, context, { problems: [failed], operations });
       throw error;
     }
   }
@@ -264,190 +255,89 @@ export class DatabaseReconciler {
     return step;
   }
 
-  /** Writes the objects that a Database owns; none of them restarts a member. Returns what stands in the way. */
-  async #writeObjects(
-    sight: Sight,
-    step: Step,
-    client: ResourceClient,
-    events: EventRecorder,
-    repository: Repository,
-  ): Promise<Problem[]> {
+  /** Writes what a Database owns; none of it restarts a member. */
+  async #write(sight: Sight, step: Step, { client, events }: Context): Promise<Written> {
     const { database, patroni, statefulSet } = sight;
     if (!hasFinalizer(database, finalizer)) {
       const { resourceVersion } = database.metadata;
       const patch = { metadata: { resourceVersion, finalizers: withFinalizer(database, finalizer) } };
       await client.patch(databases, database.metadata, patch);
     }
-    const { effective: asked, problems } = effectiveDatabase(sight);
-    // Without a configuration on the members, archiving would fail and fill their volumes.
-    const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
-    if (repository.restoreProblem) {
-      return [...problems, {
-        reason: "RestoreSourceUnusable",
-        message: repository.restoreProblem,
-        stops: true,
-      }];
-    }
-    const credentials = await this.#ensureCredentials(sight, client);
-    if (credentials) return [...problems, credentials];
-    const lost = stateProblem(sight);
-    if (lost) return [...problems, lost];
-
-    const owner = [controllerReference(database)];
-    const replicas = step.kind === "scale" ? step.replicas : statefulSet?.spec?.replicas ?? 0;
-    const members = Math.max(replicas, statefulSet?.spec?.replicas ?? 0, sizeOf(database));
-    const foreign = await this.#applyAll(database, [
-      [serviceAccounts, desiredServiceAccount(effective, owner)],
-      [roles, desiredRole(effective, owner, { members })],
-      [roleBindings, desiredRoleBinding(effective, owner)],
-      [services, desiredService(effective, owner)],
-      [services, desiredReadOnlyService(effective, owner)],
-      [services, desiredPodsService(effective, owner)],
-      [configMaps, desiredPatroniConfigMap(effective, owner)],
-    ]);
-    if (foreign) return [...problems, foreign];
+    const plan = planOf(sight, step, this.#planOptions(database));
+    const problems = [...plan.problems];
+    const obstacles: Written["obstacles"] = { backups: plan.repository.problem };
+    if (problems.some(({ stops }) => stops)) return { problems, obstacles };
+    if (plan.refusal) events.record(database, { type: "Warning", ...plan.refusal });
     problems.push(...await this.#tendClaims(sight, step, client));
-    const budget = desiredDisruptionBudget(effective, owner);
-    const blocked = await this.#applyAll(database, [
-      ...(budget ? [[podDisruptionBudgets, budget] as Intent] : []),
-      // Scaling is a step that may disturb: it is written by the step, after a second look.
-      ...(step.kind === "scale" && statefulSet
-        ? []
-        : [[statefulSets, this.#statefulSet(sight, effective, replicas)] as Intent]),
-    ]);
-    if (!budget) await this.#deleteBudget(database, client);
-    if (blocked) return [...problems, blocked];
-    const size = Math.min(sizeOf(database), Math.max(1, replicas));
-    if (patroni.primary) await this.#configure(sight, dynamicConfig(effective, { size }), client, events);
-    return problems;
-  }
-
-  /** Applies in order; stops at the first object that belongs to somebody else. */
-  async #applyAll(database: StoredDatabase, intents: Intent[]): Promise<Problem | undefined> {
-    for (const [resource, desired] of intents) {
-      const outcome = await this.#intents.apply(resource, desired, database);
-      if (outcome.kind === "applied") continue;
-      const what = `${resource.kind} "${desired.metadata?.name}"`;
-      const message = outcome.kind === "foreign"
-        ? `${what} belongs to somebody else: it is not touched; rename one of the two`
-        : `${what} of an earlier Database of this name is still going away`;
-      return { reason: outcome.kind === "foreign" ? "NameConflict" : "Creating", message, stops: true };
+    for (const wanted of plan.wanted) {
+      const obstacle = await this.#ensure(wanted, database, client);
+      if (obstacle && !wanted.feature) return { problems: [...problems, obstacle], obstacles };
+      if (obstacle && wanted.feature) obstacles[wanted.feature] ??= obstacle.message;
     }
-    return undefined;
+    for (const unwanted of plan.unwanted) await this.#remove(unwanted, database, client);
+    const replicas = step.kind === "scale" ? step.replicas : statefulSet?.spec?.replicas ?? 0;
+    const size = Math.min(sizeOf(database), Math.max(1, replicas));
+    if (patroni.primary) {
+      await this.#configure(sight, dynamicConfig(plan.effective, { size }), client, events);
+    }
+    return { problems, obstacles, backup: plan.backup };
   }
 
-  /** The StatefulSet; what cannot change in it, or is remembered on it, is taken from the one that is there. */
-  #statefulSet({ database, statefulSet }: Sight, effective: StoredDatabase, replicas: number): StatefulSet {
-    const present = statefulSet?.spec;
-    const desired = desiredStatefulSet(effective, [controllerReference(database)], {
-      replicas,
-      imageTemplate: this.#settings.imageTemplate,
-      storage: present?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.storage?.toString(),
-    });
-    const restart = database.metadata.annotations?.[annotation.restart] ??
-      present?.template.metadata?.annotations?.[annotation.restart];
-    const spec = desired.spec!;
-    const metadata = {
-      ...spec.template.metadata,
-      annotations: {
-        ...spec.template.metadata?.annotations,
-        [annotation.version]: effective.spec.version,
-        ...(restart === undefined ? {} : { [annotation.restart]: restart }),
-      },
-    };
-    return { ...desired, spec: { ...spec, template: { ...spec.template, metadata } } };
+  #planOptions(database: StoredDatabase): PlanOptions {
+    const { imageTemplate, password } = this.#settings;
+    return { owner: [controllerReference(database)], imageTemplate, password };
   }
 
-  /** The Secret is created once, before there is data, and never written again. */
-  async #ensureCredentials(
-    { database, patroni, claims }: Sight,
+  /** Writes one object when it does not say what it should; returns what stands in the way. */
+  async #ensure(
+    { resource, desired, once, feature }: Wanted,
+    database: StoredDatabase,
     client: ResourceClient,
   ): Promise<Problem | undefined> {
-    const { name, namespace } = database.metadata;
-    const key = { namespace, name: namesOf(name).credentials };
-    const secret = await this.#manager.liveClient.get(secrets, key);
-    if (secret) {
-      if (!isOfDatabase(secret, name)) {
-        const message =
-          `Secret "${key.name}" belongs to somebody else: it is not touched; rename one of the two`;
-        return { reason: "NameConflict", message, stops: true };
-      }
-      const missing = credentialKeys.filter((field) => !secret.data?.[field]);
-      if (missing.length === 0) return undefined;
-      const message = `Secret "${key.name}" lacks ${
-        missing.join(", ")
-      }: restore it, the data goes with these passwords`;
-      return { reason: "CredentialsLost", message, stops: true };
-    }
-    if (patroni.config?.systemIdentifier || claims.some((claim) => markOf(claim))) {
-      const message =
-        `Secret "${key.name}" is gone while there is data: restore it; running members go on meanwhile`;
-      return { reason: "CredentialsLost", message, stops: true };
-    }
-    const passwords = Object.fromEntries(
-      ["application", "superuser", "replication", "rewind", "patroni"].map((
-        role,
-      ) => [role, this.#settings.password()]),
-    ) as unknown as Passwords;
+    const { namespace } = database.metadata, { name = "" } = desired.metadata ?? {};
     try {
-      await client.create(secrets, desiredCredentials(database, passwords) as Secret);
+      if (once) {
+        if (!await client.get(resource, { namespace, name })) await client.create(resource, desired);
+        return undefined;
+      }
+      const outcome = await this.#intents.apply<KubernetesObject, object>(resource, desired, database);
+      if (outcome.kind === "applied") return undefined;
+      if (outcome.kind === "foreign") {
+        return { reason: "NameConflict", message: belongsToOthers(resource.kind, name), stops: true };
+      }
+      const message = `${resource.kind} "${name}" of an earlier Database of this name is still going away`;
+      return { reason: "Creating", message, stops: true };
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error; // made between the look and now: the next pass reads it
+      if (once && isAlreadyExists(error)) return undefined; // made between the look and now
+      if (feature && isInvalid(error)) return { reason: "Invalid", message: error.message, stops: false };
+      throw error;
     }
-    return undefined;
   }
 
-  /**
-   * Claims grow, also on a full disk and with pods down; each is marked with the identifier of the data it holds. Those
-   * of members that were scaled away go only if asked for, and only while all the others serve.
-   */
-  async #tendClaims(
-    { database, claims, patroni }: Sight,
-    step: Step,
-    client: ResourceClient,
-  ): Promise<Problem[]> {
+  /** Deletes what a feature left, when it is ours. Secrets are read by name, everything else is found in the caches. */
+  async #remove({ resource, name }: Unwanted, database: StoredDatabase, client: ResourceClient) {
+    const { namespace } = database.metadata;
+    const mine = { namespace, labelSelector: `${label.database}=${database.metadata.name}` };
+    const found = resource.kind === "Secret"
+      ? await client.get(resource, { namespace, name })
+      : (await client.list(resource, mine)).items.find(({ metadata }) => metadata?.name === name);
+    if (found && isOfDatabase(found, database.metadata.name)) await this.#delete(resource, found, client);
+  }
+
+  /** Lets the claims grow, and marks them; see claims.ts. */
+  async #tendClaims(sight: Sight, step: Step, client: ResourceClient): Promise<Problem[]> {
     const problems: Problem[] = [];
-    const wanted = storageOf(database), size = sizeOf(database);
-    const drops = database.spec.pvcRetention?.whenScaled === "Delete" && size > 0 && step.kind === "done";
-    for (const claim of claims) {
-      if (claim.metadata?.deletionTimestamp) continue;
-      const { name: claimName, namespace, uid } = claim.metadata;
-      if (drops && ordinalOf(database.metadata.name, claimName)! >= size) {
-        await this.#delete(persistentVolumeClaims, claim, client);
-        continue;
-      }
-      const requested = String(claim.spec?.resources?.requests?.storage ?? "0");
-      const grows = claim.status?.phase === "Bound" && parseQuantity(requested) < parseQuantity(wanted);
-      const member = patroni.members.find((member) => claimName === `data-${member.name}`);
-      const marks = !markOf(claim) && member !== undefined && (member.role === "primary" || member.streaming);
-      if (!grows && !marks) continue;
-      const annotations = marks ? { [annotation.systemIdentifier]: patroni.config?.systemIdentifier } : {};
-      const spec = grows ? { resources: { requests: { storage: wanted } } } : {};
+    for (const { claim, patch, refused } of claimChanges(sight, step)) {
       try {
-        await client.patch(persistentVolumeClaims, { namespace, name: claimName }, {
-          metadata: { uid, annotations },
-          spec,
-        });
+        if (patch === "delete") await this.#delete(persistentVolumeClaims, claim, client);
+        else await client.patch(persistentVolumeClaims, claim.metadata, patch);
       } catch (error) {
         if (isConflict(error)) continue; // another claim by now: the next pass sees it
         if (!isForbidden(error) && !isInvalid(error)) throw error;
-        const message =
-          `spec.storage.size: claim "${claimName}" cannot grow from ${requested} to ${wanted}: ${error.message}`;
-        problems.push({ reason: "StorageCannotGrow", message, stops: false });
+        problems.push({ reason: "StorageCannotGrow", message: `${refused}: ${error.message}`, stops: false });
       }
     }
     return problems;
-  }
-
-  async #deleteBudget(database: StoredDatabase, client: ResourceClient): Promise<void> {
-    const key = {
-      namespace: database.metadata.namespace,
-      name: namesOf(database.metadata.name).disruptionBudget,
-    };
-    const budget = await client.get(podDisruptionBudgets, key);
-    if (budget && isOfDatabase(budget, database.metadata.name)) {
-      await client.delete(podDisruptionBudgets, key, { uid: budget.metadata?.uid });
-    }
   }
 
   /** Tells Patroni its dynamic configuration when it differs; what can be reloaded is, the rest waits for restarts. */
@@ -481,7 +371,7 @@ export class DatabaseReconciler {
     log.info(step.message, { step: step.kind, reason: step.reason });
     if (step.kind === "scale") {
       const { effective } = effectiveDatabase(live);
-      const desired = this.#statefulSet(live, effective, step.replicas);
+      const desired = wantedStatefulSet(live, effective, step.replicas, this.#planOptions(database));
       const outcome = await this.#intents.apply(statefulSets, desired, database);
       if (outcome.kind !== "applied") return;
     } else if (step.kind === "restart") {
@@ -499,173 +389,6 @@ export class DatabaseReconciler {
       note: `${step.message} (${name})`,
       action: "Reconcile",
     });
-  }
-
-  /**
-   * A switchover asked for by annotation: the member is chosen and written down before anything is done, so that a
-   * request is never done twice, whenever this process dies. Returns what the status should say of it.
-   */
-  async #answerRequest(
-    sight: Sight,
-    { events }: Context,
-  ): Promise<NonNullable<DatabaseStatus["operations"]>> {
-    const { database, patroni, pods: seen } = sight;
-    const { backup } = database.status?.operations ?? {};
-    const asked = database.metadata.annotations?.[annotation.switchover];
-    const { switchover: answered, switchoverTo } = database.status?.operations ?? {};
-    if (asked === undefined || asked === answered) {
-      const isDone = switchoverTo !== undefined && (patroni.primary === switchoverTo || asked === undefined);
-      return { backup, switchover: answered, switchoverTo: isDone ? undefined : switchoverTo };
-    }
-    const [, target, id] = /^([a-z0-9-]{1,63}|any)@(.{1,180})$/.exec(asked) ?? [];
-    const names = seen.map((pod) => pod.metadata?.name);
-    if (!target || !id || (target !== "any" && !names.includes(target))) {
-      const note =
-        `Annotation ${annotation.switchover}: expected "<member>@<id>" or "any@<id>", with a member of this ` +
-        `Database (${names.join(", ")}), got "${asked.slice(0, 200)}"`;
-      events.record(database, { type: "Warning", reason: "SwitchoverRefused", note, action: "Switchover" });
-      return { backup, switchover: asked.slice(0, 253) };
-    }
-    const to = target === "any" ? successor(situationOf(sight, 0), () => true) : target;
-    return {
-      backup,
-      ...(to === undefined ? { switchover: answered } : { switchover: asked, switchoverTo: to }),
-    };
-  }
-
-  // -------------------------------------------------------------------------------------------------------------
-  // Backups: the members get the repository's configuration, CronJobs and Jobs ask the agent beside the primary.
-
-  /** Writes the configuration of the repository into the Secret that the members mount; says what is wrong with it. */
-  async #tendRepository({ database, patroni }: Sight, client: ResourceClient): Promise<Repository> {
-    const { name, namespace } = database.metadata;
-    const key = { namespace, name: namesOf(name).backup };
-    const restores = database.spec.restoreFrom && !patroni.config?.systemIdentifier;
-    // The pass that first sees the restored data takes the files of the restore away.
-    const restored = database.spec.restoreFrom && !database.status?.systemIdentifier;
-    const had = database.status?.conditions?.some(({ type }) => type === "BackupHealthy");
-    if (!database.spec.backups && !had && !restores && !restored) return {}; // and nothing is left of it
-    const present = await this.#manager.liveClient.get(secrets, key);
-    if (present && !isOfDatabase(present, name)) {
-      const problem =
-        `Secret "${key.name}" belongs to somebody else: it is not touched; rename one of the two`;
-      return { problem, ...(restores ? { restoreProblem: problem } : {}) };
-    }
-    if (!database.spec.backups && !restores) {
-      for (const type of backupTypes) {
-        const cronJob = await client.get(cronJobs, { namespace, name: `${key.name}-${type}` });
-        if (cronJob && isOfDatabase(cronJob, name)) await this.#delete(cronJobs, cronJob, client);
-      }
-      const service = await client.get(services, key);
-      if (service && isOfDatabase(service, name)) await this.#delete(services, service, client);
-      if (present) await this.#delete(secrets, present, client);
-      return {};
-    }
-    const source = restores ? await this.#restoreFiles(database, client) : {};
-    const secret = await this.#repositorySecret(database, database.spec.backups?.s3);
-    const written = present?.data?.["pgbackrest.conf"] !== undefined;
-    const outcome = { problem: secret?.problem, restoreProblem: source.problem };
-    // What the members have stays: archiving fails there, and nothing is thrown away before the queue is full.
-    if (outcome.problem ?? outcome.restoreProblem) return { ...outcome, written };
-    const token = present?.data?.["token"] ? decodeBase64(present.data["token"]) : this.#settings.password();
-    const desired = desiredBackupSecret(database, [controllerReference(database)], {
-      secret: secret?.data,
-      token,
-      ...(source.files ? { files: source.files } : {}),
-    });
-    if (!deepEqual(desired.data, present?.data)) await client.apply(secrets, desired as Secret);
-    return { written: secret !== undefined };
-  }
-
-  /** The Secret that a repository names, decoded, or what is wrong with it. */
-  async #repositorySecret(
-    { metadata: { namespace } }: StoredDatabase,
-    s3: S3 | undefined,
-  ): Promise<{ data?: RepositorySecret; problem?: string | undefined } | undefined> {
-    if (!s3) return undefined;
-    const secret = await this.#manager.liveClient.get(secrets, { namespace, name: s3.secretName });
-    const data = secret && Object.fromEntries(
-      Object.entries(secret.data ?? {}).map(([field, value]) => [field, decodeBase64(value)]),
-    );
-    const problem = repositoryProblem(s3.secretName, data);
-    return problem === undefined && data ? { data } : { problem };
-  }
-
-  /** What the first member needs to restore, or why it cannot. */
-  async #restoreFiles(
-    database: StoredDatabase,
-    client: ResourceClient,
-  ): Promise<{ files?: Record<string, string>; problem?: string }> {
-    const { database: name, repository } = database.spec.restoreFrom!;
-    let source: RestoreSource | undefined = repository;
-    if (name !== undefined) {
-      const found = await client.get(databases, { namespace: database.metadata.namespace, name });
-      if (!found?.spec.backups) {
-        const why = found ? "has no backups" : "is not there";
-        return { problem: `spec.restoreFrom: Database "${name}" ${why}; a repository can be named instead` };
-      }
-      source = { s3: found.spec.backups.s3, path: repositoryPath(found) };
-    }
-    const secret = await this.#repositorySecret(database, source?.s3);
-    if (!source || !secret?.data) return { problem: `spec.restoreFrom: ${secret?.problem}` };
-    return { files: restoreFiles(database, source, secret.data) };
-  }
-
-  /**
-   * CronJobs for the schedules, a first backup where there is none, and one for each new value of the annotation. Returns
-   * the request that was taken up.
-   */
-  async #tendBackups(
-    sight: Sight,
-    repository: Repository,
-    { client, events }: Context,
-  ): Promise<{ backup?: string }> {
-    const { database } = sight;
-    const { annotations } = database.metadata;
-    const { written } = repository;
-    const owner = [controllerReference(database)];
-    if (!written || !database.spec.backups) return {};
-    const image = imageOf(effectiveDatabase(sight).effective, this.#settings.imageTemplate);
-    try {
-      const foreign = await this.#applyAll(database, [
-        [services, desiredBackupService(database, owner)],
-        ...desiredCronJobs(database, owner, { image }).map((cronJob): Intent => [cronJobs, cronJob]),
-      ]);
-      if (foreign) repository.problem ??= foreign.message;
-    } catch (error) {
-      if (!isInvalid(error)) throw error;
-      repository.problem ??= error.message; // a schedule that no pattern finds wrong
-    }
-    const report = backupReport(sight);
-    const isFirst = report && !report.problem && !report.last && !database.spec.backups.paused;
-    if (isFirst) await this.#backUp(database, { id: "first", type: "full", image }, client);
-    const asked = annotations?.[annotation.backup];
-    if (asked === undefined || asked === database.status?.operations?.backup) return {};
-    const [, type = "full", id] = backupRequest.exec(asked) ?? [];
-    if (id === undefined) {
-      const note =
-        `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 15 ` +
-        `lower-case letters, digits and dashes, got "${asked.slice(0, 200)}"`;
-      events.record(database, { type: "Warning", reason: "BackupRefused", note, action: "BackUp" });
-    } else {
-      await this.#backUp(database, { id, type: type as BackupType, image }, client);
-    }
-    return { backup: asked.slice(0, 253) };
-  }
-
-  /** Makes the Job, unless it is there: its name says which backup it is. */
-  async #backUp(
-    database: StoredDatabase,
-    options: Parameters<typeof desiredBackupJob>[2],
-    client: ResourceClient,
-  ) {
-    const job = desiredBackupJob(database, [controllerReference(database)], options);
-    if (await client.get(jobs, job.metadata)) return;
-    try {
-      await client.create(jobs, job);
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error; // the cache was behind
-    }
   }
 
   // -------------------------------------------------------------------------------------------------------------
@@ -687,7 +410,7 @@ export class DatabaseReconciler {
       // Without their StatefulSet nobody else stops them.
       const orphans = ours ? [] : members.filter((pod) => !pod.metadata?.deletionTimestamp);
       for (const pod of orphans) await this.#delete(pods, pod, client);
-      await this.#report(sight, step, [], context);
+      await this.#report(sight, step, context);
       return { requeueAfterMs: 5_000 };
     }
     if (deletionPolicyOf(database) === "Delete") {
@@ -718,14 +441,14 @@ export class DatabaseReconciler {
   async #report(
     sight: Sight,
     step: Step,
-    problems: readonly Problem[],
     { client, events, now }: Context,
-    operations: DatabaseStatus["operations"] = sight.database.status?.operations,
-    repository: Repository = {},
+    { problems = [], obstacles = {}, operations = sight.database.status?.operations }: Partial<Written> & {
+      operations?: DatabaseStatus["operations"];
+    } = {},
   ): Promise<void> {
     const { database } = sight;
     const before = database.status;
-    const backups = backupCondition(sight, repository.problem);
+    const backups = backupCondition(sight, obstacles.backups);
     const claims = [...conditionsOf(sight, step, problems, now()), ...(backups ? [backups] : [])];
     const kept = before?.conditions?.filter(({ type }) => claims.some((claim) => claim.type === type));
     const conditions = claims.reduce<Condition[]>(
@@ -763,17 +486,13 @@ export class DatabaseReconciler {
   }
 }
 
-/** An object to apply. */
-type Intent = [resource: Resource<KubernetesObject, unknown>, desired: { metadata?: { name?: string } }];
-
-/** What is known of the repository of spec.backups. */
-interface Repository {
-  /** Why it cannot be used, for a person. */
-  problem?: string | undefined;
-  /** Why the Database cannot begin with a backup, for a person. */
-  readonly restoreProblem?: string | undefined;
-  /** Whether the members have the configuration of spec.backups. */
-  readonly written?: boolean;
+/** What came of writing the objects of a Database. */
+interface Written {
+  readonly problems: readonly Problem[];
+  /** What stands in the way of a feature only. */
+  readonly obstacles: Partial<Record<Feature, string | undefined>>;
+  /** The request for a backup that was taken up. */
+  readonly backup?: string | undefined;
 }
 
 /** The value as the API server stores it: absent fields are absent. */

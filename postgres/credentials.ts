@@ -8,6 +8,7 @@
 import type { Secret } from "../types/core/v1.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { identityOf, namesOf, ownedMetadata, postgresPort } from "./names.ts";
+import { belongsToOthers, isOfDatabase, markOf, type Problem, type Sight } from "./sight.ts";
 
 /** The role and the database that every new Database has for its application. */
 export const applicationRole = "app";
@@ -76,3 +77,28 @@ export const credentialKeys = [
   "rewind-password",
   "patroni-password",
 ] as const;
+
+/** Why the members cannot go on with the Secret as it is. It is made only where there is no data, and never made anew. */
+export function credentialsProblem({ database, patroni, claims, secrets }: Sight): Problem | undefined {
+  const { name } = database.metadata;
+  const secretName = namesOf(name).credentials;
+  const secret = secrets.get(secretName);
+  const lost = (message: string) => ({
+    reason: "CredentialsLost",
+    message: `Secret "${secretName}" ${message}`,
+    stops: true,
+  });
+  if (!secret) {
+    const hasData = patroni.config?.systemIdentifier !== undefined || claims.some((claim) => markOf(claim));
+    return hasData
+      ? lost("is gone while there is data: restore it; running members go on meanwhile")
+      : undefined;
+  }
+  if (!isOfDatabase(secret, name)) {
+    return { reason: "NameConflict", message: belongsToOthers("Secret", secretName), stops: true };
+  }
+  const missing = credentialKeys.filter((field) => !secret.data?.[field]);
+  return missing.length === 0
+    ? undefined
+    : lost(`lacks ${missing.join(", ")}: restore it, the data goes with these passwords`);
+}

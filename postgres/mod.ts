@@ -3,12 +3,15 @@
  *
  * Pure functions: no Kubernetes call, no clock, no randomness. Read in this order: names.ts (what things are called),
  * database.ts (what is asked for), then one file for each kind of object, patroni.ts and dynamic_config.ts (how
- * PostgreSQL is run), backups.ts (how its data is kept elsewhere), observe.ts and sight.ts (what is there), decide.ts (what comes next) and status.ts (what to tell).
+ * PostgreSQL is run), backups.ts (how its data is kept
+ * elsewhere), observe.ts and sight.ts (what is there), plan.ts (what a Database owns), decide.ts (what comes next) and
+ * status.ts (what to tell).
  * @module
  */
 export * from "./backup_report.ts";
 export * from "./backup_scripts.ts";
 export * from "./backups.ts";
+export * from "./claims.ts";
 export * from "./credentials.ts";
 export * from "./database.ts";
 export * from "./decide.ts";
@@ -19,9 +22,12 @@ export * from "./names.ts";
 export * from "./observe.ts";
 export * from "./parameters.ts";
 export * from "./patroni.ts";
+export * from "./plan.ts";
 export * from "./pod_template.ts";
 export * from "./quantity.ts";
 export * from "./rbac.ts";
+export * from "./repository.ts";
+export * from "./requests.ts";
 export * from "./restore.ts";
 export * from "./security.ts";
 export * from "./services.ts";

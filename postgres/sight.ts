@@ -5,7 +5,12 @@
 
 import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import type { StoredStatefulSet } from "../types/apps/v1.ts";
-import type { StoredConfigMap, StoredPersistentVolumeClaim, StoredPod } from "../types/core/v1.ts";
+import type {
+  StoredConfigMap,
+  StoredPersistentVolumeClaim,
+  StoredPod,
+  StoredSecret,
+} from "../types/core/v1.ts";
 import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
 import { presentParameters } from "./dynamic_config.ts";
@@ -25,6 +30,10 @@ export interface Sight {
   readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
   /** Patroni's state, as pods and ConfigMaps report it. */
   readonly patroni: Observed;
+  /** The Secrets that matter, by name (repository.ts, `secretsOf`); those that are not there are missing. */
+  readonly secrets: ReadonlyMap<string, StoredSecret>;
+  /** The Database that spec.restoreFrom names. */
+  readonly source: StoredDatabase | undefined;
 }
 
 /** What was seen, as a decision needs it. */
@@ -138,6 +147,11 @@ export function isOfDatabase(
 ): boolean {
   const labels = object.metadata?.labels ?? {};
   return labels[label.database] === name && labels["app.kubernetes.io/managed-by"] === fieldManager;
+}
+
+/** What a person reads of an object that is in the way. */
+export function belongsToOthers(kind: string, name: string): string {
+  return `${kind} "${name}" belongs to somebody else: it is not touched; rename one of the two`;
 }
 
 /** The system identifier of the data on a claim, once a member served from it. */

@@ -8,7 +8,8 @@
  * - A value that the API server writes in another form (`1000m` becomes `1`) would look like drift: what it answered
  *   to our own write is remembered, and is what later reads are compared with.
  *
- * An object of the wanted name that somebody else owns is never written.
+ * An object of the wanted name that somebody else owns is never written. A Secret has no hash: compare it first, and
+ * apply it when it differs.
  * @module
  */
 
@@ -65,14 +66,11 @@ export class Intents {
     const { metadata } = desired as KubernetesObject;
     const { name, namespace } = metadata ?? {};
     const key = { name: name ?? "", namespace };
-    const hash = hashOf(desired);
-    const intent = {
-      ...desired,
-      metadata: {
-        ...metadata,
-        annotations: { ...metadata?.annotations, [annotation]: hash },
-      },
-    };
+    // A hash would help to guess a secret: those are written whenever they are applied.
+    const isSecret = resource.group === "" && resource.kind === "Secret";
+    const hash = isSecret ? "" : hashOf(desired);
+    const annotations = { ...metadata?.annotations, ...(isSecret ? {} : { [annotation]: hash }) };
+    const intent = { ...desired, metadata: { ...metadata, annotations } };
     const id = `${resource.group}/${resource.plural}/${keyOf(key)}`;
     const found = await client.get(resource, key);
     if (found && !this.#isOurs(found, owner)) {
@@ -82,7 +80,7 @@ export class Intents {
         : { kind: "foreign", object: found };
     }
     if (found && isBeingDeleted(found)) return { kind: "terminating", object: found };
-    if (found) {
+    if (found && !isSecret) {
       const answer = this.#answers.get(id);
       const known = answer && answer.uid === found.metadata?.uid && answer.hash === hash
         ? answer.fields
@@ -90,7 +88,9 @@ export class Intents {
       if (deepEqual(project(intent, found), known)) return { kind: "applied", object: found, written: false };
     }
     const object = await this.#write(resource, key, intent, found);
-    this.#answers.set(id, { uid: object.metadata?.uid, hash, fields: project(intent, object) });
+    if (!isSecret) {
+      this.#answers.set(id, { uid: object.metadata?.uid, hash, fields: project(intent, object) });
+    }
     return { kind: "applied", object, written: true };
   }
 

@@ -67,6 +67,8 @@ function sight(
     claims: [],
     configMaps: new Map<string, StoredConfigMap>(),
     patroni: observe("orders", { pods, leader: lock, config }, nowMs),
+    secrets: new Map(),
+    source: undefined,
   };
 }
 

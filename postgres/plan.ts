@@ -1,0 +1,232 @@
+/**
+ * What a Database owns: every object, in the order in which they are written, and what stands in the way.
+ *
+ * A feature adds its objects here, and what must go when it is switched off; operator.ts writes them all alike.
+ * @module
+ */
+import type { StoredDatabase } from "../types/app.example.com/v1.ts";
+import { type StatefulSet, statefulSets } from "../types/apps/v1.ts";
+import { cronJobs, jobs } from "../types/batch/v1.ts";
+import type { Resource } from "../types/client.ts";
+import { configMaps, secrets, serviceAccounts, services } from "../types/core/v1.ts";
+import { podDisruptionBudgets } from "../types/policy/v1.ts";
+import { roleBindings, roles } from "../types/rbac.authorization.k8s.io/v1.ts";
+import { backupReport } from "./backup_report.ts";
+import { backupTypes, desiredBackupJob, desiredBackupService, desiredCronJobs } from "./backups.ts";
+import { credentialsProblem, desiredCredentials, type Passwords } from "./credentials.ts";
+import { type OwnerReference, sizeOf } from "./database.ts";
+import type { Step } from "./decide.ts";
+import { desiredDisruptionBudget } from "./disruption_budget.ts";
+import { annotation, namesOf } from "./names.ts";
+import { desiredPatroniConfigMap } from "./patroni.ts";
+import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
+import { type Repository, repositoryOf, restores } from "./repository.ts";
+import { backupRequest, type Refusal } from "./requests.ts";
+import { desiredPodsService, desiredReadOnlyService, desiredService } from "./services.ts";
+import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sight.ts";
+import { desiredStatefulSet } from "./stateful_set.ts";
+import { imageOf } from "./versions.ts";
+
+/** What rendering needs beyond what was seen. */
+export interface PlanOptions {
+  /** The reference to the Database. */
+  readonly owner: readonly OwnerReference[];
+  /** Image of the members, with `{version}` or `{major}`; spec.image comes first. */
+  readonly imageTemplate: string;
+  /** A fresh random password; at least 128 bits. */
+  readonly password: () => string;
+}
+
+/** What can fail without holding up the rest; it tells of itself in a condition of its own. */
+export type Feature = "backups";
+
+/** What is looked at in any owned object. */
+interface Owned {
+  readonly metadata?: {
+    name?: string;
+    namespace?: string;
+    uid?: string;
+    labels?: { [name: string]: string };
+  };
+}
+
+/** An object that should be there. */
+export interface Wanted {
+  readonly resource: Resource<Owned, object>;
+  readonly desired: object & { readonly metadata?: { readonly name?: string } };
+  /** Made when it is missing, and never written again. */
+  readonly once?: boolean;
+  /** Only this waits when the object cannot be written; else everything after it. */
+  readonly feature?: Feature;
+}
+
+/** An object that should not be there any more, if it is ours. */
+export interface Unwanted {
+  readonly resource: Resource<Owned, object>;
+  readonly name: string;
+}
+
+/** What follows from one sight. */
+export interface Plan {
+  /** The Database as it can be rendered. */
+  readonly effective: StoredDatabase;
+  readonly repository: Repository;
+  /** What stands in the way; with one that stops, nothing is wanted. */
+  readonly problems: readonly Problem[];
+  readonly wanted: readonly Wanted[];
+  readonly unwanted: readonly Unwanted[];
+  /** The request for a backup that is answered, for status.operations. */
+  readonly backup?: string | undefined;
+  /** Why it is not carried out. */
+  readonly refusal?: Refusal | undefined;
+}
+
+/** What the Database should own now, and what it should not. */
+export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
+  const { effective: asked, problems } = effectiveDatabase(sight);
+  const repository = repositoryOf(sight, options.owner, options.password);
+  const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
+  const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight);
+  const base = { effective, repository };
+  if (stops) return { ...base, problems: [...problems, stops], wanted: [], unwanted: [] };
+  const backups = wantedBackups(sight, effective, options);
+  return {
+    ...base,
+    problems,
+    wanted: [
+      ...wantedSecrets(sight, repository, options),
+      ...wantedServer(sight, effective, step, options),
+      ...backups.wanted,
+    ],
+    unwanted: unwanted(sight),
+    backup: backups.asked,
+    refusal: backups.refusal,
+  };
+}
+
+function restoreProblem({ restoreProblem: message }: Repository): Problem | undefined {
+  return message === undefined ? undefined : { reason: "RestoreSourceUnusable", message, stops: true };
+}
+
+/** Secrets come first: members wait for them. They are compared here, as no hash of a secret is kept anywhere. */
+function wantedSecrets(sight: Sight, { secret }: Repository, { password }: PlanOptions): Wanted[] {
+  const { database, secrets: seen } = sight;
+  const names = namesOf(database.metadata.name);
+  const wanted: Wanted[] = [];
+  if (secret && !sameData(secret.data, seen.get(names.backup)?.data)) {
+    wanted.push({ resource: secrets, desired: secret });
+  }
+  if (!seen.get(names.credentials)) {
+    const roles = ["application", "superuser", "replication", "rewind", "patroni"];
+    const passwords = Object.fromEntries(roles.map((role) => [role, password()])) as unknown as Passwords;
+    wanted.push({ resource: secrets, desired: desiredCredentials(database, passwords), once: true });
+  }
+  return wanted;
+}
+
+function sameData(
+  wanted: Readonly<Record<string, string>> = {},
+  seen: Readonly<Record<string, string>> = {},
+): boolean {
+  const names = Object.keys(wanted);
+  return names.length === Object.keys(seen).length && names.every((name) => wanted[name] === seen[name]);
+}
+
+/** What runs PostgreSQL. The Role names the members: it grows before the StatefulSet does. */
+function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, options: PlanOptions): Wanted[] {
+  const { owner } = options;
+  const present = sight.statefulSet?.spec?.replicas ?? 0;
+  const replicas = step.kind === "scale" ? step.replicas : present;
+  const members = Math.max(replicas, present, sizeOf(effective));
+  const budget = desiredDisruptionBudget(effective, owner);
+  return [
+    { resource: serviceAccounts, desired: desiredServiceAccount(effective, owner) },
+    { resource: roles, desired: desiredRole(effective, owner, { members }) },
+    { resource: roleBindings, desired: desiredRoleBinding(effective, owner) },
+    { resource: services, desired: desiredService(effective, owner) },
+    { resource: services, desired: desiredReadOnlyService(effective, owner) },
+    { resource: services, desired: desiredPodsService(effective, owner) },
+    { resource: configMaps, desired: desiredPatroniConfigMap(effective, owner) },
+    ...(budget ? [{ resource: podDisruptionBudgets, desired: budget }] : []),
+    // Scaling is a step that may disturb: it is written by the step, after a second look.
+    ...(step.kind === "scale" && sight.statefulSet
+      ? []
+      : [{ resource: statefulSets, desired: wantedStatefulSet(sight, effective, replicas, options) }]),
+  ];
+}
+
+/** The StatefulSet; what cannot change in it, or is remembered on it, is taken from the one that is there. */
+export function wantedStatefulSet(
+  { database, statefulSet }: Sight,
+  effective: StoredDatabase,
+  replicas: number,
+  { owner, imageTemplate }: PlanOptions,
+): StatefulSet {
+  const present = statefulSet?.spec;
+  const desired = desiredStatefulSet(effective, owner, {
+    replicas,
+    imageTemplate,
+    storage: present?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.storage?.toString(),
+  });
+  const restart = database.metadata.annotations?.[annotation.restart] ??
+    present?.template.metadata?.annotations?.[annotation.restart];
+  const { template } = desired.spec;
+  const annotations = {
+    ...template.metadata.annotations,
+    [annotation.version]: effective.spec.version,
+    ...(restart === undefined ? {} : { [annotation.restart]: restart }),
+  };
+  const metadata = { ...template.metadata, annotations };
+  return { ...desired, spec: { ...desired.spec, template: { ...template, metadata } } };
+}
+
+/** CronJobs for the schedules, a first backup where there is none, and the one that was asked for. */
+function wantedBackups(
+  sight: Sight,
+  effective: StoredDatabase,
+  { owner, imageTemplate }: PlanOptions,
+): Pick<ReturnType<typeof backupRequest>, "asked" | "refusal"> & { wanted: Wanted[] } {
+  const { database } = sight;
+  if (!effective.spec.backups) return { wanted: [] };
+  const { asked, backup, refusal } = backupRequest(database);
+  const image = imageOf(effective, imageTemplate);
+  const report = backupReport(sight);
+  const isFirst = report && !report.problem && !report.last && !effective.spec.backups.paused;
+  const once = [isFirst ? { id: "first", type: "full" as const } : [], backup ?? []].flat();
+  return {
+    wanted: [
+      { resource: services, desired: desiredBackupService(database, owner), feature: "backups" },
+      ...desiredCronJobs(database, owner, { image }).map((desired): Wanted => ({
+        resource: cronJobs,
+        desired,
+        feature: "backups",
+      })),
+      // Its name says which backup it is.
+      ...once.map((one): Wanted => ({
+        resource: jobs,
+        desired: desiredBackupJob(database, owner, { ...one, image }),
+        once: true,
+        feature: "backups",
+      })),
+    ],
+    ...(asked === undefined ? {} : { asked }),
+    ...(refusal ? { refusal } : {}),
+  };
+}
+
+/** What a feature leaves when it is switched off. */
+function unwanted(sight: Sight): Unwanted[] {
+  const { database, secrets: seen } = sight;
+  const { name } = database.metadata;
+  const names = namesOf(name);
+  const gone: Unwanted[] = [];
+  if (sizeOf(database) < 2) gone.push({ resource: podDisruptionBudgets, name: names.disruptionBudget });
+  if (database.spec.backups === undefined) {
+    gone.push(...backupTypes.map((type) => ({ resource: cronJobs, name: `${names.backup}-${type}` })));
+    gone.push({ resource: services, name: names.backup });
+  }
+  if (database.spec.backups === undefined && !restores(sight) && seen.get(names.backup)) {
+    gone.push({ resource: secrets, name: names.backup });
+  }
+  return gone;
+}

@@ -1,0 +1,69 @@
+/**
+ * What a person asks for once, by an annotation, and how it is answered. A request is never carried out twice: what
+ * status.operations names was done, or refused.
+ * @module
+ */
+import type { DatabaseStatus, StoredDatabase } from "../types/app.example.com/v1.ts";
+import { type BackupType } from "./backups.ts";
+import { successor } from "./decide.ts";
+import { annotation } from "./names.ts";
+import { type Sight, situationOf } from "./sight.ts";
+
+/** status.operations. */
+export type Operations = NonNullable<DatabaseStatus["operations"]>;
+
+/** Why a request is not carried out, as an event. */
+export interface Refusal {
+  readonly reason: string;
+  readonly note: string;
+  readonly action: string;
+}
+
+/**
+ * The switchover asked for. The member is chosen and written down before anything is done: `operations` belongs into the
+ * status in this pass, and the step follows in the next.
+ */
+export function switchoverRequest(sight: Sight): { operations: Operations; refusal?: Refusal } {
+  const { database, patroni, pods } = sight;
+  const { backup, switchover, switchoverTo } = database.status?.operations ?? {};
+  const asked = database.metadata.annotations?.[annotation.switchover];
+  if (asked === undefined || asked === switchover) {
+    const isDone = switchoverTo !== undefined && (patroni.primary === switchoverTo || asked === undefined);
+    return { operations: { backup, switchover, switchoverTo: isDone ? undefined : switchoverTo } };
+  }
+  const [, target, id] = /^([a-z0-9-]{1,63}|any)@(.{1,180})$/.exec(asked) ?? [];
+  const names = pods.map((pod) => pod.metadata?.name);
+  if (!target || !id || (target !== "any" && !names.includes(target))) {
+    const note =
+      `Annotation ${annotation.switchover}: expected "<member>@<id>" or "any@<id>", with a member of this ` +
+      `Database (${names.join(", ")}), got "${asked.slice(0, 200)}"`;
+    return {
+      operations: { backup, switchover: asked.slice(0, 253) },
+      refusal: { reason: "SwitchoverRefused", note, action: "Switchover" },
+    };
+  }
+  const to = target === "any" ? successor(situationOf(sight, 0), () => true) : target;
+  return {
+    operations: {
+      backup,
+      ...(to === undefined ? { switchover } : { switchover: asked, switchoverTo: to }),
+    },
+  };
+}
+
+/** The id ends a Job's name, of at most 63 characters, apart from those of the CronJobs. */
+const backupId = /^(?:(full|diff|incr)@)?((?!full|diff|incr|first)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?)$/;
+
+/** The backup asked for; nothing when there is no new request. `asked` belongs into status.operations.backup. */
+export function backupRequest(
+  { metadata, status }: StoredDatabase,
+): { asked?: string; backup?: { id: string; type: BackupType }; refusal?: Refusal } {
+  const asked = metadata.annotations?.[annotation.backup];
+  if (asked === undefined || asked === status?.operations?.backup) return {};
+  const [, type = "full", id] = backupId.exec(asked) ?? [];
+  if (id !== undefined) return { asked, backup: { id, type: type as BackupType } };
+  const note =
+    `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 15 ` +
+    `lower-case letters, digits and dashes, got "${asked.slice(0, 200)}"`;
+  return { asked: asked.slice(0, 253), refusal: { reason: "BackupRefused", note, action: "BackUp" } };
+}
