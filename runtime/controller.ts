@@ -4,6 +4,7 @@
  * - A key is never with two workers; different keys run in parallel up to `workers`.
  * - After a reconcile that wrote, its key is held until the caches show what was written, so the next reconcile never
  *   acts on a state that it has changed itself. Only the key is held, never a worker.
+ * - After a conflict its key is held until the caches show what the write met.
  * - After an outage all keys that failed are tried again as soon as the API server is heard, whatever their delay.
  * - An error belongs to its key alone. Outcomes and their names are those of controller-runtime's
  *   pkg/internal/controller/controller.go.
@@ -28,7 +29,7 @@ const WORKERS = 10;
 const RECONCILE_TIMEOUT_MS = 300_000;
 /** An aborted reconcile that goes on has this long before its worker is given to another key. */
 const ABANDON_AFTER_MS = 10_000;
-/** Longest wait for an own write: a watch event takes milliseconds. */
+/** Longest wait for a cache to show a write: a watch event takes milliseconds. */
 const OWN_WRITE_TIMEOUT_MS = 5_000;
 
 /** What a controller gets from its manager. */
@@ -234,7 +235,7 @@ export class Controller {
     if (afterMs !== undefined) this.queue.add(key, { afterMs: Math.max(afterMs, 1) });
   }
 
-  /** Waits until the caches show what was written; a cache that does not in time is listed anew. */
+  /** Waits until the caches show what was written or met; a cache that does not in time is listed anew. */
   async #settle(pending: PendingWrite[], stopping: AbortSignal, log: Logger): Promise<void> {
     const { metrics } = this.#environment;
     const timeoutMs = this.#options.ownWriteTimeoutMs ?? OWN_WRITE_TIMEOUT_MS;
@@ -242,9 +243,10 @@ export class Controller {
       try {
         if (await informer.observed(write, timeoutMs, stopping) === "observed") return;
         metrics.ownWriteWaits.inc(this.#labels);
-        log.warn("The cache did not show an own write in time and was listed anew", {
+        log.warn("The cache did not show a write in time and was listed anew", {
           kind: informer.resource.kind,
           object: keyOf(write.key),
+          write: write.shows === "superseded" ? "of somebody else" : "own",
         });
       } catch (error) {
         if (!stopping.aborted) throw error;

@@ -37,14 +37,17 @@ export interface InformerHandler<Read = KubernetesObject> {
   recovered?(): void;
 }
 
-/** A write of ours that the cache will show. */
-export interface OwnWrite {
+/** A write that the cache will show: one of ours, or the one of somebody else that ours met. */
+export interface ExpectedWrite {
   key: Key;
   uid: string | undefined;
-  /** Of the written object; undefined for a delete. */
+  /** Of the written object; of the one that was superseded; undefined for a delete. */
   resourceVersion: string | undefined;
-  /** What the cache shows in the end: the object as written, being deleted or gone, or surely gone. */
-  shows: "written" | "deleted" | "gone";
+  /**
+   * What the cache shows in the end: the object as written, being deleted or gone, surely gone, or anything newer than
+   * the version with which our write was refused.
+   */
+  shows: "written" | "deleted" | "gone" | "superseded";
 }
 
 /** What an informer needs beyond its options. */
@@ -205,15 +208,18 @@ export class Informer<Read = KubernetesObject> {
   }
 
   /** True when the cache shows the write, or something newer. */
-  shows(write: OwnWrite): boolean {
+  shows(write: ExpectedWrite): boolean {
     const stored = this.#store.get(write.key);
     const isOther = !stored || stored.metadata?.uid !== write.uid;
     if (write.shows === "gone") return isOther;
     if (write.shows === "deleted") return isOther || stored.metadata?.deletionTimestamp !== undefined;
     const { resourceVersion } = write;
     if (!isComparable(resourceVersion)) return true;
-    const isReached = (rv: string | undefined) =>
-      isComparable(rv) && compareResourceVersions(rv, resourceVersion) >= 0;
+    const isReached = (rv: string | undefined, least = 0) =>
+      isComparable(rv) && compareResourceVersions(rv, resourceVersion) >= least;
+    if (write.shows === "superseded" && stored) {
+      return isOther || isReached(stored.metadata?.resourceVersion, 1);
+    }
     if (!isOther && isReached(stored.metadata?.resourceVersion)) return true;
     // Everything up to there was seen, so the object was changed or deleted since.
     const source = this.#sources.find(({ namespace }) =>
@@ -228,12 +234,16 @@ export class Informer<Read = KubernetesObject> {
    *
    * @throws the signal's reason when aborted
    */
-  async observed(write: OwnWrite, timeoutMs: number, signal: AbortSignal): Promise<"observed" | "relisted"> {
+  async observed(
+    write: ExpectedWrite,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<"observed" | "relisted"> {
     const isShown = () => this.shows(write);
     if (await this.#until(isShown, signal, timeoutMs)) return "observed";
     const { controller, unlink } = linkedController(signal);
     try {
-      const relists = this.#sources.map(({ listWatch }) => listWatch.relist("an own write did not show"));
+      const relists = this.#sources.map(({ listWatch }) => listWatch.relist("a write did not show"));
       await Promise.race([Promise.all(relists), this.#until(isShown, controller.signal)]);
       return "relisted";
     } finally {

@@ -221,7 +221,7 @@ export function createRuntimeMetrics(registry: MetricsRegistry) {
     activeWorkers: gauge("controller_runtime_active_workers", "Workers busy at the moment."),
     ownWriteWaits: counter(
       "controller_runtime_own_write_timeouts_total",
-      "Own writes that did not show in the cache in time; their source was listed anew.",
+      "Writes, own or met in a conflict, that did not show in the cache in time; their source was listed anew.",
     ),
     queueDepth: gauge("workqueue_depth", "Keys waiting."),
     queueAdds: counter("workqueue_adds_total", "Keys added."),

@@ -114,9 +114,9 @@ export interface ControllerOptions<Read = KubernetesObject> {
   predicate?: Predicate<Read>;
   /** Keys reconciled at the same time; default 10. */
   workers?: number;
-  /** Aborts the context's signal of a reconcile that takes longer; default none. */
+  /** Aborts the context's signal of a reconcile that takes longer; default 5 min. */
   reconcileTimeoutMs?: number;
-  /** Longest wait for an own write to show in the cache before its source is listed anew; default 5 s. */
+  /** Longest wait for a write, own or met in a conflict, to show before its source is listed anew; default 5 s. */
   ownWriteTimeoutMs?: number;
   reconcile: Reconcile;
 }

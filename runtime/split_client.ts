@@ -5,11 +5,13 @@
  * - An informer with selectors holds only some objects, so a name that it does not have is asked of the server: "not
  *   found" is never a guess. A list comes from it only when it selects at least what is asked for.
  * - What was written is remembered; the controller does not reconcile the key again before the caches show it.
+ * - So is a conflict: the cache that led to it is old, and nothing is tried again before it shows something newer.
  * @module
  */
 
 import type { Client, DeleteOptions, List, ResourceClient, Selection, WriteOptions } from "./client.ts";
-import type { Informer, OwnWrite } from "./informer.ts";
+import { isConflict } from "./errors.ts";
+import type { ExpectedWrite, Informer } from "./informer.ts";
 import { isNarrower } from "./selectors.ts";
 import type { Key, KubernetesObject, Resource, StatusWrite } from "./types.ts";
 
@@ -21,7 +23,7 @@ export type InformerLookup = (resource: Any) => readonly Informer[];
 /** A write and the caches that will show it. */
 export interface PendingWrite {
   informer: Informer;
-  write: OwnWrite;
+  write: ExpectedWrite;
 }
 
 /** A client for one reconcile, or for the life of a manager. */
@@ -93,7 +95,7 @@ export class SplitClient implements ResourceClient {
   ): Promise<Read> {
     return this.#written(
       resource,
-      await this.#live.apply(resource, object, this.#withSignal(options)),
+      await this.#met(resource, object, this.#live.apply(resource, object, this.#withSignal(options))),
       options,
     );
   }
@@ -106,7 +108,11 @@ export class SplitClient implements ResourceClient {
   ): Promise<Read> {
     return this.#written(
       resource,
-      await this.#live.patch(resource, key, patch, this.#withSignal(options)),
+      await this.#met(
+        resource,
+        { metadata: { ...(patch as KubernetesObject | null)?.metadata, ...key } },
+        this.#live.patch(resource, key, patch, this.#withSignal(options)),
+      ),
       options,
     );
   }
@@ -118,7 +124,7 @@ export class SplitClient implements ResourceClient {
   ): Promise<Read> {
     return this.#written(
       resource,
-      await this.#live.replace(resource, object, this.#withSignal(options)),
+      await this.#met(resource, object, this.#live.replace(resource, object, this.#withSignal(options))),
       options,
     );
   }
@@ -130,7 +136,12 @@ export class SplitClient implements ResourceClient {
   ): Promise<"deleted" | "not found"> {
     const cached = this.#pending &&
       this.#lookup(resource).map((informer) => ({ informer, object: informer.get(key) }));
-    const result = await this.#live.delete(resource, key, this.#withSignal(options));
+    const { uid, resourceVersion } = options;
+    const result = await this.#met(
+      resource,
+      { metadata: { ...key, uid, resourceVersion } },
+      this.#live.delete(resource, key, this.#withSignal(options)),
+    );
     for (const { informer, object } of cached ?? []) {
       if (!object) continue;
       this.#remember(resource, informer, {
@@ -162,7 +173,34 @@ export class SplitClient implements ResourceClient {
     return answer;
   }
 
-  #remember(resource: Any, informer: Informer, write: OwnWrite): void {
+  /**
+   * A write that named a uid or resourceVersion and met a conflict: somebody else wrote, and the caches that know the
+   * object at that version will show it.
+   */
+  async #met<Answer>(resource: Any, object: unknown, answer: Promise<Answer>): Promise<Answer> {
+    const { name = "", namespace, uid, resourceVersion } = (object as KubernetesObject).metadata ?? {};
+    try {
+      return await answer;
+    } catch (error) {
+      const isFieldConflict = isConflict(error) &&
+        error.details?.causes?.some(({ reason }) => reason === "FieldManagerConflict");
+      if (!this.#pending || !isConflict(error) || isFieldConflict || (!uid && !resourceVersion)) throw error;
+      const key = { namespace, name };
+      for (const informer of this.#lookup(resource)) {
+        const cached = (informer.get(key) as KubernetesObject | undefined)?.metadata;
+        if (!cached) continue;
+        this.#remember(resource, informer, {
+          key,
+          uid: uid ?? cached.uid,
+          resourceVersion: resourceVersion ?? cached.resourceVersion,
+          shows: "superseded",
+        });
+      }
+      throw error;
+    }
+  }
+
+  #remember(resource: Any, informer: Informer, write: ExpectedWrite): void {
     const at = `${resource.group}/${resource.plural}/${write.key.namespace ?? ""}/${write.key.name}`;
     this.#pending?.set(`${at}/${informer.id}`, { informer, write });
   }

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { TerminalError } from "../../runtime/errors.ts";
+import type { ResourceClient } from "../../runtime/client.ts";
+import { ApiError, TerminalError } from "../../runtime/errors.ts";
 import { controllerReference } from "../../runtime/metadata.ts";
 import { changed, generationChanged } from "../../runtime/predicates.ts";
 import { owns, watches } from "../../runtime/options.ts";
@@ -105,6 +106,101 @@ test("rule 24: a delete holds its key until the cache no longer has that very ob
   await settle();
   assert.is(t.server.writes.length, 1);
   assert.is(t.reconciled.length, 2);
+  await t.stop();
+});
+
+/** Each writes once, bound to what the cache shows; somebody else has written since, and the cache does not know. */
+const boundWrites: Record<string, (widget: Widget, client: ResourceClient) => Promise<unknown>> = {
+  patch: ({ metadata }, client) => {
+    const { resourceVersion } = metadata!;
+    return client.patch(widgets, keyOfA, { metadata: { resourceVersion, annotations: { mine: "" } } });
+  },
+  replace: (widget, client) =>
+    client.replace(widgets, { ...widget, metadata: { ...widget.metadata, annotations: { mine: "" } } }),
+  delete: ({ metadata }, client) => {
+    const { uid, resourceVersion } = metadata!;
+    return client.delete(widgets, keyOfA, { uid, resourceVersion });
+  },
+};
+const keyOfA = { namespace: "default", name: "a" };
+
+/** A controller that does one of the above to Widget "a" when its size is 1, and is refused once it is 2. */
+async function meetConflict(write: typeof boundWrites[string]): Promise<Harness> {
+  const t = new Harness().control(async (key, { client }) => {
+    const widget = await client.get(widgets, key);
+    if (widget?.spec?.size === 1 && key.name === "a") await write(widget, client);
+  }, { predicate: { create: () => false } });
+  t.server.put("widgets", { metadata: { name: "a" }, spec: { size: 1 } });
+  await t.start();
+  t.server.isHolding = true;
+  t.server.put("widgets", { metadata: { name: "a" }, spec: { size: 2 } });
+  t.manager.informer(widgets).resync();
+  await settle();
+  assert.equal(t.reconciled, ["default/a"], "the write met a conflict");
+  return t;
+}
+
+for (const [method, write] of Object.entries(boundWrites)) {
+  test(`rule 24: after a conflict on a ${method} the key waits until the cache shows what it met`, async () => {
+    const t = await meetConflict(write);
+    await t.clock.advance(4_000);
+    t.manager.informer(widgets).resync();
+    await settle();
+    assert.equal(t.reconciled, ["default/a"], "held, whatever its retry delay and whoever adds it");
+    assert.is(t.server.writes.length, 1);
+    t.server.release();
+    await settle();
+    assert.equal(t.reconciled, ["default/a", "default/a"]);
+    assert.is(t.server.writes.length, 1, "what it read then was the new state");
+    assert.is(t.server.lists.length, 1);
+    await t.stop();
+  });
+}
+
+test("rule 24: a conflict that the cache does not explain within 5 s leads to a list", async () => {
+  const t = await meetConflict(boundWrites.patch!);
+  await t.clock.advance(4_900);
+  assert.is(t.server.lists.length, 1);
+  await t.clock.advance(200);
+  assert.is(t.server.lists.length, 2);
+  assert.equal(t.reconciled, ["default/a", "default/a"]);
+  assert.is(t.server.writes.length, 1, "the list told of the new state");
+  assert.is(t.metric(`controller_runtime_own_write_timeouts_total${labels}`), 1);
+  await t.stop();
+});
+
+test("rule 24: a conflict with an object that is gone or another by now is over when the cache says so", async () => {
+  for (const isMadeAgain of [false, true]) {
+    const t = await meetConflict(boundWrites.delete!);
+    t.server.drop("widgets", "a", "default");
+    if (isMadeAgain) t.server.put("widgets", { metadata: { name: "a" }, spec: { size: 3 } });
+    await t.clock.advance(1_000);
+    assert.equal(t.reconciled, ["default/a"]);
+    t.server.release();
+    await settle();
+    assert.equal(t.reconciled, ["default/a", "default/a"]);
+    assert.is(t.server.lists.length, 1);
+    await t.stop();
+  }
+});
+
+test("rule 24: a conflict over fields holds nothing: no newer version will come", async () => {
+  let tries = 0;
+  const t = new Harness().control(async ({ namespace, name }, { client }) => {
+    tries += 1;
+    const widget = await client.get(widgets, { namespace, name });
+    const { resourceVersion } = widget!.metadata!;
+    await client.apply(widgets, { metadata: { namespace, name, resourceVersion } }, { force: false });
+  });
+  t.server.intercept = ({ method }) => {
+    if (method !== "PATCH" || tries > 1) return undefined;
+    const details = { causes: [{ reason: "FieldManagerConflict", field: ".spec.size" }] };
+    throw new ApiError(409, "Apply failed with 1 conflict", { reason: "Conflict", details });
+  };
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await t.start();
+  await t.clock.advance(6);
+  assert.is(tries, 2, "again after its own delay");
   await t.stop();
 });
 

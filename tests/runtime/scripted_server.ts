@@ -211,9 +211,10 @@ export class ScriptedServer implements RestClient {
     if (!object) throw notFound(options.path);
     if (options.method === "GET") return structuredClone(object);
     if (options.method === "DELETE") return this.#delete(plural, object, options.bodyJson);
-    if (options.method === "PUT" && body!.metadata?.resourceVersion !== object.metadata?.resourceVersion) {
-      throw conflict(options.path);
-    }
+    const { resourceVersion } = object.metadata ?? {};
+    const expected = body?.metadata?.resourceVersion ??
+      (options.method === "PATCH" ? resourceVersion : undefined);
+    if (expected !== resourceVersion) throw conflict(options.path);
     return this.#change(plural, object, body!, subresource);
   }
 
