@@ -6,8 +6,7 @@
  * an agent that takes one order only, `backup`, from whoever holds the token; Jobs need no Kubernetes permission.
  * @module
  */
-import { annotation, backupPort, patroniPort } from "./names.ts";
-import { tokenFolder } from "./scripts.ts";
+import { annotation, backupPort } from "./names.ts";
 
 /** Folder of the mounted Secret `<name>-backup`; empty while the Database has no backups. */
 export const backupFolder = "/etc/pgbackrest";
@@ -15,9 +14,8 @@ export const backupFolder = "/etc/pgbackrest";
 export const pgbackrest = `pgbackrest --config=${backupFolder}/pgbackrest.conf --stanza=db`;
 
 /**
- * The agent of a member. Idle without a configuration and on a standby. On the primary it sets the repository up, checks
- * it, looks at what is in it, and notes that in annotation app.example.com/backup of its pod; whatever goes wrong
- * is a note there and never ends it, as a container that ends would make the member not ready.
+ * The agent's part for backups (agent.ts). Idle without a configuration and on a standby. On the primary it sets the
+ * repository up, checks it, looks at what is in it, and notes that in annotation app.example.com/backup of its pod.
  */
 export const backupAgent =
   `"""Runs pgBackRest beside the server: sets the repository up, takes backups when asked, and tells on the pod."""
@@ -25,18 +23,14 @@ import hashlib
 import hmac
 import http.server
 import json
-import os
 import re
-import signal
-import ssl
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
+
+import member
 
 FOLDER = "${backupFolder}/"
-TOKEN = "${tokenFolder}/"
 COMMAND = ${JSON.stringify(pgbackrest.split(" "))}
 ARCHIVER = "SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver"
 
@@ -47,11 +41,7 @@ failure = None  # the last backup that failed here: {"time", "message"}
 
 
 def read(name):
-    try:
-        with open(FOLDER + name, encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
+    return member.read(FOLDER + name)
 
 
 def clean(text):
@@ -79,44 +69,6 @@ def run(*arguments, timeout=300):
     return ended.stdout, words
 
 
-def call(url, body=None, headers=None, method=None, context=None):
-    handlers = [urllib.request.ProxyHandler({})]
-    if context:
-        handlers.append(urllib.request.HTTPSHandler(context=context))
-    request = urllib.request.Request(url, body, headers or {}, method=method)
-    with urllib.request.build_opener(*handlers).open(request, timeout=10) as answer:
-        return answer.read()
-
-
-def primary():
-    try:
-        call("http://localhost:${patroniPort}/primary")
-        return True
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-def note(report):
-    """Writes the report on the own pod."""
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    host = "[" + host + "]" if ":" in host else host
-    with open(TOKEN + "token", encoding="utf-8") as file:
-        token = file.read()
-    with open(TOKEN + "namespace", encoding="utf-8") as file:
-        namespace = file.read()
-    url = "https://%s:%s/api/v1/namespaces/%s/pods/%s" % (host, port, namespace, os.environ["HOSTNAME"])
-    body = {"metadata": {"annotations": {"${annotation.backup}": json.dumps(report)}}}
-    headers = {"Authorization": "Bearer " + token, "Content-Type": "application/merge-patch+json"}
-    context = ssl.create_default_context(cafile=TOKEN + "ca.crt")
-    # Python 3.13 refuses authorities without a key usage extension, which many clusters have.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    call(url, json.dumps(body).encode(), headers, "PATCH", context)
-
-
-def instant(seconds):
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
 def setup():
     """Makes the stanza, which is nothing when it is there, and sees one WAL segment arrive."""
     for arguments in (["stanza-create"], ["check", "--archive-timeout=30"]):
@@ -127,10 +79,9 @@ def setup():
 
 
 def archiver_fails():
-    psql = ["psql", "-XAtqc", ARCHIVER, "postgres"]
     try:
-        return subprocess.run(psql, capture_output=True, text=True, timeout=20).stdout.strip() == "t"
-    except subprocess.TimeoutExpired:
+        return member.query(ARCHIVER) == "t"
+    except (subprocess.SubprocessError, OSError):
         return False
 
 
@@ -146,8 +97,8 @@ def inspect():
     last = max(backups, key=lambda one: one["timestamp"]["stop"])
     first = min(one["timestamp"]["stop"] for one in backups)
     return {
-        "first": instant(first),
-        "last": {"id": last["label"], "time": instant(last["timestamp"]["stop"]), "size": last["info"]["size"]},
+        "first": member.instant(first),
+        "last": {"id": last["label"], "time": member.instant(last["timestamp"]["stop"]), "size": last["info"]["size"]},
     }
 
 
@@ -159,7 +110,7 @@ def watch():
             text = read("pgbackrest.conf")
             if text is None:
                 ready = None
-            elif primary():
+            elif member.leads():
                 now = hashlib.sha256((text + (read("ca.crt") or "")).encode()).hexdigest()
                 report = {}
                 if ready != now or archiver_fails():
@@ -174,14 +125,14 @@ def watch():
                 if failure:
                     report["failure"] = failure
                 if report != told:
-                    note(report)
+                    member.note("${annotation.backup}", report)
                     told = report
             else:
                 # Whoever leads next sets it up anew; what this one said is read only while it leads.
                 ready = told = None
                 orders_ready.clear()
         except Exception as error:
-            print("backup agent: %s: %s" % (type(error).__name__, clean(str(error))), flush=True)
+            print("backups: %s: %s" % (type(error).__name__, clean(str(error))), flush=True)
         wake.wait(15)
 
 
@@ -192,7 +143,7 @@ def backup(id, kind):
     global failure
     words = run("backup", "--type=" + kind, timeout=86_000)[1]
     if words:
-        failure = {"time": instant(time.time()), "message": words}
+        failure = {"time": member.instant(time.time()), "message": words}
     with lock:
         orders[id] = {"state": "failed" if words else "done", "message": words or ""}
     print("backup %s: %s" % (id, words or "done"), flush=True)
@@ -231,7 +182,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(400, {"state": "refused", "message": "expected id and type"})
         if kind not in ("full", "diff", "incr") or not re.fullmatch(r"[a-z0-9.-]{1,253}", str(id)):
             return self.answer(400, {"state": "refused", "message": "expected an id and one of full, diff, incr"})
-        if not primary():
+        if not member.leads():
             return self.answer(409, {"state": "elsewhere", "message": "this member does not lead"})
         return self.answer(200, order(id, kind))
 
@@ -247,9 +198,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-threading.Thread(target=watch, daemon=True).start()
-http.server.ThreadingHTTPServer(("", ${backupPort}), Handler).serve_forever()
+def start():
+    threading.Thread(target=watch, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(("", ${backupPort}), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 `;
 
 /**

@@ -8,6 +8,7 @@
  * status.ts (what to tell).
  * @module
  */
+export * from "./agent.ts";
 export * from "./backup_report.ts";
 export * from "./backup_scripts.ts";
 export * from "./backups.ts";

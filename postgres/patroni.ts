@@ -6,6 +6,7 @@
  * @module
  */
 import type { ConfigMap } from "../types/core/v1.ts";
+import { agent, memberLibrary } from "./agent.ts";
 import { backupAgent, backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
@@ -92,6 +93,8 @@ export function desiredPatroniConfigMap(
       "guard.sh": guard,
       "start.py": start,
       "report.py": report,
+      "agent.py": agent(["backup_agent"]),
+      "member.py": memberLibrary,
       "backup_agent.py": backupAgent,
       "backup.py": backupOrder,
       "restore.py": restore,

@@ -49,7 +49,7 @@ export function podTemplate(database: Database, options: { imageTemplate?: strin
       securityContext: podSecurity,
       affinity: spread(name),
       initContainers: [guardContainer(database, image)],
-      containers: [postgresContainer(database, image), backupContainer(image)],
+      containers: [postgresContainer(database, image), agentContainer(image)],
       volumes: volumes(name),
     },
   } satisfies PodTemplateSpec;
@@ -161,15 +161,15 @@ function postgresContainer(database: Database, image: string) {
 }
 
 /**
- * The agent that runs pgBackRest on this member's data. It is there without backups too, idle: they come without a
- * restart. No probe: a repository that hangs must not take the member out of service.
+ * The agent (agent.ts). It is there for features that are off too, idle: they come without a restart. No probe: a
+ * repository that hangs must not take the member out of service.
  */
-function backupContainer(image: string) {
+function agentContainer(image: string) {
   return {
-    name: "backup",
+    name: "agent",
     image,
     imagePullPolicy: "IfNotPresent",
-    command: ["python3", `${folder.config}/backup_agent.py`],
+    command: ["python3", `${folder.config}/agent.py`],
     ports: [{ name: "backup", containerPort: backupPort, protocol: "TCP" }],
     resources: { requests: { cpu: "10m", memory: "32Mi" } },
     securityContext: containerSecurity,
@@ -180,7 +180,7 @@ function backupContainer(image: string) {
       { name: "token", mountPath: tokenFolder, readOnly: true },
       { name: "run", mountPath: folder.run },
       { name: "backup", mountPath: backupFolder, readOnly: true },
-      { name: "backup-tmp", mountPath: "/tmp" },
+      { name: "agent-tmp", mountPath: "/tmp" },
     ],
   } satisfies Container;
 }
@@ -211,7 +211,7 @@ function volumes(name: string) {
     { name: "shm", emptyDir: { medium: "Memory" } },
     { name: "tmp", emptyDir: {} },
     { name: "backup", secret: { secretName: names.backup, optional: true, defaultMode: 0o440 } },
-    { name: "backup-tmp", emptyDir: {} },
+    { name: "agent-tmp", emptyDir: {} },
   ] satisfies Volume[];
 }
 

@@ -1,8 +1,8 @@
 /**
- * Makes the two images on a test cluster that has no registry: the same content as deploy/images says.
+ * Makes the images on a test cluster that has no registry: the same content as deploy/images says.
  *
  * E2E_IMAGE_COMMAND is a command that makes an image from Debian packages and files and loads it into the node:
- * `COMMAND NAME:TAG --packages a,b [--copy SOURCE:TARGET]... [--user UID:GID] [--cmd JSON]`. Without it the images
+ * `COMMAND NAME:TAG --packages a,b [--also SUITE:c,d] [--copy SOURCE:TARGET]... [--user UID:GID] [--cmd JSON]`. Without it the images
  * are expected to be there.
  * @module
  */
@@ -12,18 +12,24 @@ import { runProgram } from "./kubectl.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What each image holds. */
-const images: Readonly<Record<"database" | "operator", readonly string[]>> = {
-  database: [
-    "localhost/database:17",
-    "--packages",
-    "ca-certificates,postgresql-17,patroni,pgbackrest",
-    "--user",
-    "100:102",
-    "--cmd",
-    '["patroni","--help"]',
-  ],
-  operator: [
+/** What each image of the members holds: both majors, so that pg_upgrade can go from one to the other. */
+const members: readonly string[] = [
+  "--packages",
+  "ca-certificates,postgresql-17,patroni,pgbackrest",
+  // Installed after postgresql-17, whose user is then 100:102.
+  "--also",
+  "bookworm:postgresql-15,prometheus-postgres-exporter",
+  "--user",
+  "100:102",
+  "--cmd",
+  '["patroni","--help"]',
+];
+
+/** The images. */
+const images: readonly (readonly [name: string, ...args: readonly string[]])[] = [
+  ["localhost/database:17", ...members],
+  ["localhost/database:15", ...members],
+  [
     "localhost/operator:dev",
     "--packages",
     "ca-certificates",
@@ -36,18 +42,18 @@ const images: Readonly<Record<"database" | "operator", readonly string[]>> = {
     "--cmd",
     '["deno","run","--no-prompt","--cached-only","--no-remote","/app/operator.js"]',
   ],
-};
+];
 
-/** Makes both images; the operator's needs dist/operator.js (`npm run bundle`). Says what it does. */
+/** Makes the images; the operator's needs dist/operator.js (`npm run bundle`). Says what it does. */
 export async function makeImages(command = process.env.E2E_IMAGE_COMMAND): Promise<void> {
   if (!command) return;
   const [program, ...first] = command.split(" ").filter(Boolean);
-  for (const [name, args] of Object.entries(images)) {
+  for (const image of images) {
     const startedMs = Date.now();
-    const ended = await runProgram(program!, [...first, ...args], { cwd: root, timeoutMs: 15 * 60_000 });
+    const ended = await runProgram(program!, [...first, ...image], { cwd: root, timeoutMs: 15 * 60_000 });
     if (ended.code !== 0) {
-      throw new Error(`Cannot make the ${name} image: ${ended.stderr.trim().slice(-500)}`);
+      throw new Error(`Cannot make image ${image[0]}: ${ended.stderr.trim().slice(-500)}`);
     }
-    console.log(`image ${args[0]} made in ${Math.round((Date.now() - startedMs) / 1000)} s`);
+    console.log(`image ${image[0]} made in ${Math.round((Date.now() - startedMs) / 1000)} s`);
   }
 }

@@ -29,7 +29,7 @@ export async function startLocally({ namespace }: Kubectl): Promise<LocalOperato
   ], { stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   const keep = (text: string) => {
-    lines.push(...text.split("\n").filter(Boolean));
+    lines.push(...text.split("\n").filter((line) => line !== "" && !line.includes('"Reconciling Database"')));
     lines.splice(0, Math.max(0, lines.length - linesMax));
   };
   child.stdout.setEncoding("utf8").on("data", keep);

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { backupCondition, backupReport, backupStatus } from "../../postgres/backup_report.ts";
+import { agent, memberLibrary } from "../../postgres/agent.ts";
 import { backupAgent, backupOrder } from "../../postgres/backup_scripts.ts";
 import {
   decodeBase64,
@@ -128,7 +129,7 @@ test("a backup's pod is no member, passes restricted, and holds the agent's toke
 });
 
 test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
-  for (const source of [backupAgent, backupOrder, restore]) {
+  for (const source of [agent(["a"]), memberLibrary, backupAgent, backupOrder, restore]) {
     const variables = [...source.matchAll(/environ\[?"?([A-Z_]*)/g)].map(([, name]) => name);
     assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
     assert.not.match(source, /undefined|\[object/);

@@ -162,7 +162,7 @@ test("only the container that runs Patroni has the passwords; it and the agent h
     [...spec.initContainers, ...spec.containers]
       .filter(({ volumeMounts }) => volumeMounts.some(({ name }) => name === volume)).map(({ name }) => name);
   assert.equal(holders("credentials"), ["postgres"]);
-  assert.equal(holders("token"), ["postgres", "backup"]);
+  assert.equal(holders("token"), ["postgres", "agent"]);
 });
 
 test("no environment variable and no argument is taken from a Secret", () => {
