@@ -54,7 +54,11 @@ export interface DatabaseList {
 }
 
 export interface DatabaseSpec {
-  /** Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. It can be added, changed and removed without a restart. */
+  /**
+   * Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. A bucket can be added, changed and removed without a restart; a volume is mounted in every member, which are restarted one after the other for it.
+   *
+   * Rule: either s3 or volume (has(self.s3) != has(self.volume))
+   */
   backups?: DatabaseSpecBackups;
   /** What happens to the data when the Database is deleted. Retain (the default) keeps volume claims, credentials and Patroni's state, so that a Database of the same name continues with them; Delete removes them. */
   deletionPolicy?: "Retain" | "Delete";
@@ -118,9 +122,17 @@ export interface DatabaseSpecBackups {
    */
   retention?: DatabaseSpecBackupsRetention;
   /** A bucket of S3 or of a store that speaks its protocol. The Database writes below /<namespace>/<name>-<uid>, a path of its own. */
-  s3: DatabaseSpecBackupsS3;
+  s3?: DatabaseSpecBackupsS3;
   /** When backups are made, in cron form, in UTC. Without a schedule there is the first one and those asked for. */
   schedule?: DatabaseSpecBackupsSchedule;
+  /**
+   * A volume claim <name>-backup, ReadWriteMany, which every member mounts. The Database writes below /<namespace>/<name>-<uid> in it. It is kept when spec.backups changes, and when the Database is deleted with deletionPolicy Retain.
+   *
+   * Rule: spec.backups.volume.size must be more than 0 (quantity(string(self.size)).compareTo(quantity('0')) > 0)
+   * Rule: spec.backups.volume.size cannot shrink (quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0)
+   * Rule: spec.backups.volume.storageClassName cannot change ((has(self.storageClassName) ? self.storageClassName : '') == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : ''))
+   */
+  volume?: DatabaseSpecBackupsVolume;
 }
 
 export interface DatabaseSpecPvcRetention {
@@ -168,7 +180,11 @@ export interface DatabaseSpecRestoreFrom {
    * Pattern: ^[a-z]([-a-z0-9]*[a-z0-9])?$
    */
   database?: string;
-  /** Where the backups are, also of a Database that is gone or in another namespace. */
+  /**
+   * Where the backups are, also of a Database that is gone or in another namespace.
+   *
+   * Rule: either s3 or volume (has(self.s3) != has(self.volume))
+   */
   repository?: DatabaseSpecRestoreFromRepository;
   /**
    * Every transaction that committed until then is restored, and none after it. Without it and without backup everything that was archived is restored.
@@ -270,20 +286,67 @@ export interface DatabaseSpecBackupsSchedule {
   incr?: string;
 }
 
+export interface DatabaseSpecBackupsVolume {
+  /**
+   * Secret with encryptionKey, when the backups are to be encrypted, which cannot change later.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  secretName?: string;
+  /**
+   * Size of the volume. It can grow where the storage class allows it, and never shrinks.
+   *
+   * Length: at most 32
+   * Pattern: ^[0-9]+(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?$
+   */
+  size: number | string;
+  /**
+   * Storage class that provides ReadWriteMany, the cluster's default when absent. It cannot change.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  storageClassName?: string;
+}
+
 export interface DatabaseSpecRestoreFromRepository {
   /**
-   * Path in the bucket, /<namespace>/<name>-<uid> of the Database that wrote them.
+   * Path in the bucket or volume, /<namespace>/<name>-<uid> of the Database that wrote them.
    *
    * Length: at least 2, at most 512
    * Pattern: ^/[A-Za-z0-9][-A-Za-z0-9._/]*$
    */
   path: string;
   /** A bucket of S3 or of a store that speaks its protocol. */
-  s3: DatabaseSpecBackupsS3;
+  s3?: DatabaseSpecBackupsS3;
+  /** A volume claim of this namespace, mounted read-only until there is data. */
+  volume?: DatabaseSpecRestoreFromRepositoryVolume;
+}
+
+export interface DatabaseSpecRestoreFromRepositoryVolume {
+  /**
+   * Name of the claim, <name>-backup of the Database that wrote it.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  claimName: string;
+  /**
+   * Secret with encryptionKey, when the backups are encrypted.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  secretName?: string;
 }
 
 export interface StoredDatabaseSpec {
-  /** Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. It can be added, changed and removed without a restart. */
+  /**
+   * Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. A bucket can be added, changed and removed without a restart; a volume is mounted in every member, which are restarted one after the other for it.
+   *
+   * Rule: either s3 or volume (has(self.s3) != has(self.volume))
+   */
   backups?: DatabaseSpecBackups;
   /** What happens to the data when the Database is deleted. Retain (the default) keeps volume claims, credentials and Patroni's state, so that a Database of the same name continues with them; Delete removes them. */
   deletionPolicy?: "Retain" | "Delete";
