@@ -94,6 +94,7 @@ import {
   type PlanOptions,
   podFacts,
   type Problem,
+  restoredClaim,
   restores,
   secretsOf,
   selectorText,
@@ -131,6 +132,10 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
     statefulSet,
     pods: podList.items,
     claims: claimList.items.filter((claim) => ordinalOf(name, claim.metadata?.name ?? "") !== undefined),
+    storeClaims: new Map(
+      claimList.items.filter(({ metadata }) => metadata.name === names.backup)
+        .map((claim) => [names.backup, claim]),
+    ),
     configMaps: byName,
     patroni: observe(name, {
       pods: podList.items,
@@ -143,16 +148,19 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
   };
 }
 
-/** The same with the Secrets that matter now: by name and from the API server, as they are neither listed nor watched. */
-async function lookAtSecrets(live: ResourceClient, client: ResourceClient, seen: Sight): Promise<Sight> {
+/** The same with what others own and matters now: by name and from the API server, as it is neither listed nor watched. */
+async function lookAtOthers(live: ResourceClient, client: ResourceClient, seen: Sight): Promise<Sight> {
   const { namespace } = seen.database.metadata;
   const from = restores(seen) ? seen.database.spec.restoreFrom?.database : undefined;
   const source = from === undefined ? undefined : await client.get(databases, { namespace, name: from });
   const named = secretsOf({ ...seen, source });
   const found = await Promise.all(named.map((name) => live.get(secrets, { namespace, name })));
+  const claimName = restoredClaim({ ...seen, source });
+  const claim = claimName && await live.get(persistentVolumeClaims, { namespace, name: claimName });
   return {
     ...seen,
     source,
+    ...(claim ? { storeClaims: new Map([...seen.storeClaims, [claimName, claim]]) } : {}),
     secrets: new Map(found.flatMap((secret, at) => secret ? [[named[at]!, secret]] : [])),
   };
 }
@@ -214,7 +222,7 @@ export class DatabaseReconciler {
     const step = this.#queue(decide(situationOf(sight, now())), request, now());
     try {
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
-      sight = await lookAtSecrets(this.#manager.liveClient, client, sight);
+      sight = await lookAtOthers(this.#manager.liveClient, client, sight);
       const { backup, ...written } = await this.#write(sight, step, context);
       const { problems } = written;
       if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
@@ -309,7 +317,13 @@ export class DatabaseReconciler {
       return { reason: "Creating", message, stops: true };
     } catch (error) {
       if (once && isAlreadyExists(error)) return undefined; // made between the look and now
-      if (feature && isInvalid(error)) return { reason: "Invalid", message: error.message, stops: false };
+      if (feature && (isInvalid(error) || isForbidden(error))) {
+        return {
+          reason: "Invalid",
+          message: error.message,
+          stops: false,
+        };
+      }
       throw error;
     }
   }
@@ -395,7 +409,7 @@ export class DatabaseReconciler {
   // Delete: members first, then what the policy says, then the finalizer. Nothing of spec is needed for it.
 
   async #finish(sight: Sight, step: Step, context: Context): Promise<Result | void> {
-    const { database, statefulSet, claims, configMaps: seen, pods: members } = sight;
+    const { database, statefulSet, claims, storeClaims, configMaps: seen, pods: members } = sight;
     if (!hasFinalizer(database, finalizer)) return;
     const { client, log } = context;
     const { name, namespace, resourceVersion } = database.metadata;
@@ -415,7 +429,8 @@ export class DatabaseReconciler {
     }
     if (deletionPolicyOf(database) === "Delete") {
       const names = namesOf(name);
-      for (const claim of claims) await this.#delete(persistentVolumeClaims, claim, client);
+      const stores = [...storeClaims.values()].filter((claim) => isOfDatabase(claim, name));
+      for (const claim of [...claims, ...stores]) await this.#delete(persistentVolumeClaims, claim, client);
       const state = [names.leader, names.config, names.sync, names.failover].map((name) => seen.get(name));
       for (const configMap of state) if (configMap) await this.#delete(configMaps, configMap, client);
       const secret = await this.#manager.liveClient.get(secrets, { namespace, name: names.credentials });

@@ -9,7 +9,7 @@
 import type { CronJob, Job, JobSpec } from "../types/batch/v1.ts";
 import type { PodSpec, Secret, Service } from "../types/core/v1.ts";
 import { backupFolder, pgbackrest } from "./backup_scripts.ts";
-import { type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
+import { type Bucket, type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
 import { backupPort, identityOf, label, memberSelector, namesOf, ownedMetadata } from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
 import { dataFolder, folder, volumeFolder } from "./scripts.ts";
@@ -19,16 +19,24 @@ import { containerSecurity, podSecurity } from "./security.ts";
 export const backupTypes = ["full", "diff", "incr"] as const;
 export type BackupType = typeof backupTypes[number];
 
-/** Keys of the repository's Secret. */
-export const repositoryKeys = ["accessKey", "secretKey"] as const;
-
 /** What archives one WAL segment; `true` throws it away, as archive_mode can only change with a restart. */
 export function archiveCommand(database: Database): string {
   return database.spec.backups ? `${pgbackrest} archive-push "%p"` : "/bin/true";
 }
 
-/** A bucket. */
-export type S3 = NonNullable<Database["spec"]["backups"]>["s3"];
+/** Where a repository is: in a bucket, or on a volume that is mounted. */
+export interface Store {
+  readonly s3?: Bucket;
+  readonly volume?: { readonly secretName?: string };
+}
+
+/** The Secret that a store names; a volume that is not encrypted needs none. */
+export function secretNameOf({ s3, volume }: Store): string | undefined {
+  return s3?.secretName ?? volume?.secretName;
+}
+
+/** Where the members mount the volume of spec.backups, and the one of spec.restoreFrom. */
+export const repositoryFolder = { own: "/repository", restore: "/restore" } as const;
 
 /** What the repository's Secret holds, decoded. */
 export type RepositorySecret = Readonly<Record<string, string>>;
@@ -39,18 +47,25 @@ export function repositoryPath(database: Database): string {
   return `/${namespace}/${name}-${database.metadata.uid}`;
 }
 
-/** What is wrong with the repository's Secret, in words that hold none of its values. */
+/**
+ * What is wrong with the Secret of a store, in words that hold none of its values.
+ *
+ * @param field the field that holds the store, for example `spec.backups`
+ */
 export function repositoryProblem(
-  secretName: string,
+  field: string,
+  store: Store,
   secret: RepositorySecret | undefined,
 ): string | undefined {
-  if (!secret) return `Secret "${secretName}" of spec.backups.s3 is not there`;
-  for (const key of repositoryKeys) {
-    if (!secret[key]?.trim()) return `Secret "${secretName}" of spec.backups.s3 lacks ${key}`;
-  }
-  for (const key of [...repositoryKeys, "encryptionKey"]) {
+  const name = secretNameOf(store);
+  if (name === undefined) return undefined;
+  const what = `${field}.${store.s3 ? "s3" : "volume"}.secretName: Secret "${name}"`;
+  if (!secret) return `${what} is not there`;
+  const needed = store.s3 ? ["accessKey", "secretKey"] : ["encryptionKey"];
+  for (const key of needed) if (!secret[key]?.trim()) return `${what} lacks ${key}`;
+  for (const key of [...needed, "encryptionKey"]) {
     if (/\p{Cc}/u.test(secret[key]?.trim() ?? "")) {
-      return `Secret "${secretName}" of spec.backups.s3: ${key} holds a line break or another control character`;
+      return `${what}: ${key} holds a line break or another control character`;
     }
   }
   return undefined;
@@ -67,9 +82,12 @@ export function repositoryConfig(database: Database, secret: RepositorySecret): 
   if (!backups || !database.metadata.uid) {
     throw new TypeError("Cannot render a repository without spec.backups and metadata.uid");
   }
-  const { s3, retention } = backups;
+  const { retention } = backups;
   return settingsText([
-    ...s3Lines(s3, repositoryPath(database), secret, "ca.crt"),
+    ...storeLines(backups, repositoryPath(database), secret, {
+      caFile: `${backupFolder}/ca.crt`,
+      mount: repositoryFolder.own,
+    }),
     ["repo1-bundle", "y"],
     ["repo1-retention-full", retention?.days ?? retention?.count ?? 2],
     ["repo1-retention-full-type", retention?.days === undefined ? "count" : "time"],
@@ -89,13 +107,26 @@ export function repositoryConfig(database: Database, secret: RepositorySecret): 
 /** A setting of pgbackrest.conf; without a value it is left out. */
 export type Line = readonly [key: string, value: string | number | undefined];
 
-/** The settings that name a bucket, and the path in it. */
-export function s3Lines(s3: S3, path: string, secret: RepositorySecret, caFile: string): Line[] {
-  const { hostname, port } = new URL(s3.endpoint);
+/** The settings that name a store, and the path in it. */
+export function storeLines(
+  { s3 }: Store,
+  path: string,
+  secret: RepositorySecret,
+  { caFile, mount }: { caFile: string; mount: string },
+): Line[] {
   const encryptionKey = secret["encryptionKey"]?.trim();
   return [
-    ["repo1-type", "s3"],
-    ["repo1-path", path],
+    ["repo1-type", s3 ? "s3" : "posix"],
+    ["repo1-path", s3 ? path : `${mount}${path}`],
+    ...(s3 ? bucketLines(s3, secret, caFile) : []),
+    ["repo1-cipher-type", encryptionKey ? "aes-256-cbc" : undefined],
+    ["repo1-cipher-pass", encryptionKey || undefined],
+  ];
+}
+
+function bucketLines(s3: Bucket, secret: RepositorySecret, caFile: string): Line[] {
+  const { hostname, port } = new URL(s3.endpoint);
+  return [
     ["repo1-s3-endpoint", hostname],
     ["repo1-storage-port", port || undefined],
     ["repo1-s3-bucket", s3.bucket],
@@ -103,9 +134,7 @@ export function s3Lines(s3: S3, path: string, secret: RepositorySecret, caFile: 
     ["repo1-s3-uri-style", s3.pathStyle ? "path" : "host"],
     ["repo1-s3-key", secret["accessKey"]?.trim()],
     ["repo1-s3-key-secret", secret["secretKey"]?.trim()],
-    ["repo1-storage-ca-file", secret["ca.crt"] ? `${backupFolder}/${caFile}` : undefined],
-    ["repo1-cipher-type", encryptionKey ? "aes-256-cbc" : undefined],
-    ["repo1-cipher-pass", encryptionKey || undefined],
+    ["repo1-storage-ca-file", secret["ca.crt"] ? caFile : undefined],
   ];
 }
 

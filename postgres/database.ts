@@ -10,6 +10,15 @@ export type { OwnerReference } from "../types/meta/v1.ts";
 /** How much an acknowledged write is worth: see docs of spec.durability. */
 export type Durability = "Async" | "Sync" | "Strict";
 
+/** A bucket of S3 or of a store that speaks its protocol. */
+export interface Bucket {
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly region?: string;
+  readonly pathStyle?: boolean;
+  readonly secretName: string;
+}
+
 /** What rendering needs to know of a Database. */
 export interface Database {
   readonly metadata: { readonly name?: string; readonly namespace?: string; readonly uid?: string };
@@ -26,12 +35,11 @@ export interface Database {
     readonly durability?: string;
     readonly deletionPolicy?: string;
     readonly backups?: {
-      readonly s3: {
-        readonly endpoint: string;
-        readonly bucket: string;
-        readonly region?: string;
-        readonly pathStyle?: boolean;
-        readonly secretName: string;
+      readonly s3?: Bucket;
+      readonly volume?: {
+        readonly size: string | number;
+        readonly storageClassName?: string;
+        readonly secretName?: string;
       };
       readonly schedule?: { readonly full?: string; readonly diff?: string; readonly incr?: string };
       readonly retention?: { readonly count?: number; readonly days?: number };
@@ -40,7 +48,8 @@ export interface Database {
     readonly restoreFrom?: {
       readonly database?: string;
       readonly repository?: {
-        readonly s3: NonNullable<Database["spec"]["backups"]>["s3"];
+        readonly s3?: Bucket;
+        readonly volume?: { readonly claimName: string; readonly secretName?: string };
         readonly path: string;
       };
       readonly backup?: string;

@@ -8,7 +8,7 @@ import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import { type StatefulSet, statefulSets } from "../types/apps/v1.ts";
 import { cronJobs, jobs } from "../types/batch/v1.ts";
 import type { Resource } from "../types/client.ts";
-import { configMaps, secrets, serviceAccounts, services } from "../types/core/v1.ts";
+import { configMaps, persistentVolumeClaims, secrets, serviceAccounts, services } from "../types/core/v1.ts";
 import { podDisruptionBudgets } from "../types/policy/v1.ts";
 import { roleBindings, roles } from "../types/rbac.authorization.k8s.io/v1.ts";
 import { backupReport } from "./backup_report.ts";
@@ -20,8 +20,10 @@ import { desiredDisruptionBudget } from "./disruption_budget.ts";
 import { annotation, namesOf } from "./names.ts";
 import { desiredPatroniConfigMap } from "./patroni.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
-import { type Repository, repositoryOf, restores } from "./repository.ts";
+import { type Repository, repositoryOf } from "./repository.ts";
+import { desiredRepositoryClaim, repositoryClaims } from "./repository_claim.ts";
 import { backupRequest, type Refusal } from "./requests.ts";
+import { restores } from "./restore_source.ts";
 import { desiredPodsService, desiredReadOnlyService, desiredService } from "./services.ts";
 import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sight.ts";
 import { desiredStatefulSet } from "./stateful_set.ts";
@@ -139,6 +141,11 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
   const replicas = step.kind === "scale" ? step.replicas : present;
   const members = Math.max(replicas, present, sizeOf(effective));
   const budget = desiredDisruptionBudget(effective, owner);
+  const store = sight.storeClaims.get(namesOf(sight.database.metadata.name).backup);
+  const claim = desiredRepositoryClaim(
+    sight.database,
+    store?.spec?.resources?.requests?.storage?.toString(),
+  );
   return [
     { resource: serviceAccounts, desired: desiredServiceAccount(effective, owner) },
     { resource: roles, desired: desiredRole(effective, owner, { members }) },
@@ -148,6 +155,7 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
     { resource: services, desired: desiredPodsService(effective, owner) },
     { resource: configMaps, desired: desiredPatroniConfigMap(effective, owner) },
     ...(budget ? [{ resource: podDisruptionBudgets, desired: budget }] : []),
+    ...(claim ? [{ resource: persistentVolumeClaims, desired: claim, feature: "backups" as const }] : []),
     // Scaling is a step that may disturb: it is written by the step, after a second look.
     ...(step.kind === "scale" && sight.statefulSet
       ? []
@@ -157,15 +165,17 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
 
 /** The StatefulSet; what cannot change in it, or is remembered on it, is taken from the one that is there. */
 export function wantedStatefulSet(
-  { database, statefulSet }: Sight,
+  sight: Sight,
   effective: StoredDatabase,
   replicas: number,
   { owner, imageTemplate }: PlanOptions,
 ): StatefulSet {
+  const { database, statefulSet } = sight;
   const present = statefulSet?.spec;
   const desired = desiredStatefulSet(effective, owner, {
     replicas,
     imageTemplate,
+    claims: repositoryClaims(sight),
     storage: present?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.storage?.toString(),
   });
   const restart = database.metadata.annotations?.[annotation.restart] ??

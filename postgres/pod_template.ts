@@ -5,7 +5,7 @@
  * (its name and address), so one template serves all.
  * @module
  */
-import type { Affinity, Container, PodTemplateSpec, Probe, Volume } from "../types/core/v1.ts";
+import type { Affinity, Container, PodTemplateSpec, Probe, Volume, VolumeMount } from "../types/core/v1.ts";
 import type { Database } from "./database.ts";
 import {
   backupPort,
@@ -18,7 +18,9 @@ import {
   postgresPort,
 } from "./names.ts";
 import { backupFolder } from "./backup_scripts.ts";
+import { repositoryFolder } from "./backups.ts";
 import { probeTiming } from "./patroni.ts";
+import type { RepositoryClaims } from "./repository_claim.ts";
 import { folder, tokenFolder, volumeFolder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
 import { binaryFolder, imageOf, majorOf } from "./versions.ts";
@@ -33,9 +35,13 @@ const hungGracePeriodSeconds = 15;
 const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
 
 /** The template of the StatefulSet. */
-export function podTemplate(database: Database, options: { imageTemplate?: string } = {}) {
+export function podTemplate(
+  database: Database,
+  options: { imageTemplate?: string; claims?: RepositoryClaims } = {},
+) {
   const { name } = identityOf(database);
-  const image = imageOf(database, options.imageTemplate);
+  const { imageTemplate, claims = {} } = options;
+  const image = imageOf(database, imageTemplate);
   return {
     metadata: {
       labels: memberLabels(name),
@@ -49,8 +55,8 @@ export function podTemplate(database: Database, options: { imageTemplate?: strin
       securityContext: podSecurity,
       affinity: spread(name),
       initContainers: [guardContainer(database, image)],
-      containers: [postgresContainer(database, image), agentContainer(image)],
-      volumes: volumes(name),
+      containers: [postgresContainer(database, image, claims), agentContainer(image, claims)],
+      volumes: volumes(name, claims),
     },
   } satisfies PodTemplateSpec;
 }
@@ -87,7 +93,7 @@ function guardContainer(database: Database, image: string) {
   } satisfies Container;
 }
 
-function postgresContainer(database: Database, image: string) {
+function postgresContainer(database: Database, image: string, claims: RepositoryClaims) {
   const binaries = binaryFolder(majorOf(database));
   const { requests, limits } = database.spec.resources ?? {};
   const probe = (path: string): Probe => ({
@@ -156,15 +162,25 @@ function postgresContainer(database: Database, image: string) {
       { name: "shm", mountPath: "/dev/shm" },
       { name: "tmp", mountPath: "/tmp" },
       { name: "backup", mountPath: backupFolder, readOnly: true },
+      ...repositoryMounts(claims),
     ],
   } satisfies Container;
+}
+
+function repositoryMounts({ repository, restore }: RepositoryClaims): VolumeMount[] {
+  return [
+    ...(repository === undefined ? [] : [{ name: "repository", mountPath: repositoryFolder.own }]),
+    ...(restore === undefined
+      ? []
+      : [{ name: "restore", mountPath: repositoryFolder.restore, readOnly: true }]),
+  ];
 }
 
 /**
  * The agent (agent.ts). It is there for features that are off too, idle: they come without a restart. No probe: a
  * repository that hangs must not take the member out of service.
  */
-function agentContainer(image: string) {
+function agentContainer(image: string, claims: RepositoryClaims) {
   return {
     name: "agent",
     image,
@@ -181,11 +197,12 @@ function agentContainer(image: string) {
       { name: "run", mountPath: folder.run },
       { name: "backup", mountPath: backupFolder, readOnly: true },
       { name: "agent-tmp", mountPath: "/tmp" },
+      ...repositoryMounts(claims),
     ],
   } satisfies Container;
 }
 
-function volumes(name: string) {
+function volumes(name: string, { repository, restore }: RepositoryClaims) {
   const names = namesOf(name);
   return [
     { name: "config", configMap: { name: names.patroni, defaultMode: 0o444 } },
@@ -212,6 +229,12 @@ function volumes(name: string) {
     { name: "tmp", emptyDir: {} },
     { name: "backup", secret: { secretName: names.backup, optional: true, defaultMode: 0o440 } },
     { name: "agent-tmp", emptyDir: {} },
+    ...(repository === undefined
+      ? []
+      : [{ name: "repository", persistentVolumeClaim: { claimName: repository } }]),
+    ...(restore === undefined
+      ? []
+      : [{ name: "restore", persistentVolumeClaim: { claimName: restore, readOnly: true } }]),
   ] satisfies Volume[];
 }
 

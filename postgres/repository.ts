@@ -7,15 +7,17 @@ import type { Secret } from "../types/core/v1.ts";
 import {
   decodeBase64,
   desiredBackupSecret,
-  repositoryPath,
   repositoryProblem,
   type RepositorySecret,
-  type S3,
+  secretNameOf,
+  type Store,
 } from "./backups.ts";
 import type { OwnerReference } from "./database.ts";
 import { namesOf } from "./names.ts";
-import { restoreFiles, type RestoreSource } from "./restore.ts";
+import { restoreFiles } from "./restore.ts";
+import { restores, restoreSource } from "./restore_source.ts";
 import { belongsToOthers, isOfDatabase, type Sight } from "./sight.ts";
+import { claimProblem } from "./repository_claim.ts";
 
 /** What is known of the repository of spec.backups. */
 export interface Repository {
@@ -29,11 +31,6 @@ export interface Repository {
   readonly secret?: Secret;
 }
 
-/** True until there is data in a Database that begins with a backup. */
-export function restores({ database, patroni }: Pick<Sight, "database" | "patroni">): boolean {
-  return database.spec.restoreFrom !== undefined && !patroni.config?.systemIdentifier;
-}
-
 /** True while there is, or may be left, something of backups or of a restore. */
 export function usesRepository(sight: Pick<Sight, "database" | "patroni">): boolean {
   const { spec, status } = sight.database;
@@ -41,17 +38,6 @@ export function usesRepository(sight: Pick<Sight, "database" | "patroni">): bool
   // The pass that first sees the restored data takes the files of the restore away.
   const restored = spec.restoreFrom !== undefined && !status?.systemIdentifier;
   return spec.backups !== undefined || had === true || restores(sight) || restored;
-}
-
-/** Where the backup that a Database begins with is, or why it cannot be told. */
-export function restoreSource(
-  { database: { spec }, source }: Pick<Sight, "database" | "source">,
-): Partial<RestoreSource> & { problem?: string } {
-  const { database: name, repository } = spec.restoreFrom ?? {};
-  if (name === undefined) return repository ?? {};
-  if (source?.spec.backups) return { s3: source.spec.backups.s3, path: repositoryPath(source) };
-  const why = source ? "has no backups" : "is not there";
-  return { problem: `spec.restoreFrom: Database "${name}" ${why}; a repository can be named instead` };
 }
 
 /**
@@ -74,7 +60,8 @@ export function repositoryOf(
     return { problem, ...(restores(sight) ? { restoreProblem: problem } : {}), written: false };
   }
   const begin = restores(sight) ? beginning(sight) : {};
-  const { problem, data } = repositorySecret(sight, database.spec.backups?.s3);
+  const store = database.spec.backups;
+  const { problem = claimProblem(sight), data } = store ? repositorySecret(sight, "spec.backups", store) : {};
   const has = present?.data?.["pgbackrest.conf"] !== undefined;
   // What the members have stays: archiving fails there, and nothing is thrown away before the queue is full.
   if (problem ?? begin.problem) return { problem, restoreProblem: begin.problem, written: has };
@@ -88,24 +75,29 @@ export function repositoryOf(
 
 /** What the first member needs to restore, or why it cannot. */
 function beginning(sight: Sight): { files?: Record<string, string>; problem?: string | undefined } {
-  const { s3, path, problem } = restoreSource(sight);
-  if (!s3 || path === undefined) return { problem };
-  const secret = repositorySecret(sight, s3);
-  if (!secret.data) return { problem: `spec.restoreFrom: ${secret.problem}` };
-  return { files: restoreFiles(sight.database, { s3, path }, secret.data) };
+  const source = restoreSource(sight);
+  if ("problem" in source) return source;
+  const claimName = source.volume?.claimName;
+  if (claimName !== undefined && !sight.storeClaims.has(claimName)) {
+    return { problem: `spec.restoreFrom: claim "${claimName}" is not there` };
+  }
+  const { problem, data } = repositorySecret(sight, "spec.restoreFrom.repository", source);
+  return data ? { files: restoreFiles(sight.database, source, data) } : { problem };
 }
 
-/** The Secret that a repository names, decoded, or what is wrong with it. */
+/** The Secret that a store names, decoded, or what is wrong with it. */
 function repositorySecret(
   { secrets }: Sight,
-  s3: S3 | undefined,
+  field: string,
+  store: Store,
 ): { data?: RepositorySecret; problem?: string | undefined } {
-  if (!s3) return {};
-  const secret = secrets.get(s3.secretName);
+  const name = secretNameOf(store);
+  if (name === undefined) return { data: {} };
+  const secret = secrets.get(name);
   const data = secret && Object.fromEntries(
     Object.entries(secret.data ?? {}).map(([field, value]) => [field, decodeBase64(value)]),
   );
-  const problem = repositoryProblem(s3.secretName, data);
+  const problem = repositoryProblem(field, store, data);
   return problem === undefined && data ? { data } : { problem };
 }
 
@@ -113,17 +105,19 @@ function repositorySecret(
 export function secretsOf(sight: Pick<Sight, "database" | "patroni" | "source">): string[] {
   const { database } = sight;
   const names = namesOf(database.metadata.name);
+  const source = restores(sight) ? restoreSource(sight) : undefined;
+  const restored = source && !("problem" in source) ? secretNameOf(source) : undefined;
   return [
     ...new Set([
       names.credentials,
       ...(usesRepository(sight) ? [names.backup] : []),
       ...othersSecrets(database),
-      ...(restores(sight) ? [restoreSource(sight).s3?.secretName ?? []].flat() : []),
+      ...(restored === undefined ? [] : [restored]),
     ]),
   ];
 }
 
 /** Secrets of people that spec names: while there are any, the Database is looked at again every now and then. */
 export function othersSecrets({ spec }: StoredDatabase): string[] {
-  return [spec.backups?.s3.secretName ?? []].flat();
+  return [spec.backups ? secretNameOf(spec.backups) ?? [] : []].flat();
 }

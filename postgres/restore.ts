@@ -7,15 +7,10 @@
  * @module
  */
 import { backupFolder } from "./backup_scripts.ts";
-import { type RepositorySecret, type S3, s3Lines, settingsText } from "./backups.ts";
+import { repositoryFolder, type RepositorySecret, settingsText, storeLines } from "./backups.ts";
 import type { Database } from "./database.ts";
+import type { RestoreSource } from "./restore_source.ts";
 import { dataFolder, folder } from "./scripts.ts";
-
-/** Where the backups of a Database are. */
-export interface RestoreSource {
-  readonly s3: S3;
-  readonly path: string;
-}
 
 /** Files for the members' Secret: what to restore, from where. They go when the data is there. */
 export function restoreFiles(
@@ -26,7 +21,10 @@ export function restoreFiles(
   const { backup, targetTime } = spec.restoreFrom ?? {};
   return {
     "restore.conf": settingsText([
-      ...s3Lines(source.s3, source.path, secret, "restore-ca.crt"),
+      ...storeLines(source, source.path, secret, {
+        caFile: `${backupFolder}/restore-ca.crt`,
+        mount: repositoryFolder.restore,
+      }),
       ["process-max", 2],
       ["lock-path", "/tmp/pgbackrest"],
       ["log-level-file", "off"],

@@ -26,7 +26,10 @@ export interface Sight {
   readonly database: StoredDatabase;
   readonly statefulSet: StoredStatefulSet | undefined;
   readonly pods: readonly StoredPod[];
+  /** The claims of the members' data. */
   readonly claims: readonly StoredPersistentVolumeClaim[];
+  /** The claims of repositories, by name; see repository_claim.ts. */
+  readonly storeClaims: ReadonlyMap<string, StoredPersistentVolumeClaim>;
   readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
   /** Patroni's state, as pods and ConfigMaps report it. */
   readonly patroni: Observed;

@@ -9,6 +9,7 @@ import type { StatefulSet } from "../types/apps/v1.ts";
 import { type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
 import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
 import { podTemplate } from "./pod_template.ts";
+import type { RepositoryClaims } from "./repository_claim.ts";
 
 /** What the operator knows and the Database does not say. */
 export interface StatefulSetOptions {
@@ -21,6 +22,8 @@ export interface StatefulSetOptions {
   readonly storage?: string;
   /** Image reference with `{version}` or `{major}`, for Databases that name none. */
   readonly imageTemplate?: string;
+  /** Claims with repositories to mount. */
+  readonly claims?: RepositoryClaims;
 }
 
 /** The StatefulSet to apply. */

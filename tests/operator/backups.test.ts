@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { findCondition } from "../../runtime/mod.ts";
 import { databases, type DatabaseSpec } from "../../types/app.example.com/v1.ts";
 import { cronJobs, jobs } from "../../types/batch/v1.ts";
-import { configMaps, pods, secrets } from "../../types/core/v1.ts";
+import { configMaps, persistentVolumeClaims, pods, secrets } from "../../types/core/v1.ts";
 import { until } from "../within.ts";
 import { World } from "./world.ts";
 
@@ -209,6 +209,63 @@ test("nothing is made before what it begins with is there; then it is restored, 
   await world.reason("copy", "Ready");
 });
 
+test("a repository on a volume is mounted by a restart of each member, and its claim goes only with the data", async ({ world }) => {
+  await world.apply("orders", { size: 2 });
+  await world.reason("orders", "Ready");
+  await world.apply("orders", { size: 2, backups: { volume: { size: "4Gi" } } });
+  await healthReason(world, "NotChecked");
+  await world.reason("orders", "Ready");
+  assert.match(await archiveCommand(world), /archive-push/);
+  for (const pod of (await world.client.list(pods, { namespace: "shop" })).items) {
+    assert.ok(pod.spec?.volumes?.some((one) => one.persistentVolumeClaim?.claimName === "orders-backup"));
+  }
+  const claim = await world.client.get(persistentVolumeClaims, inShop("orders-backup"));
+  assert.equal(claim?.spec?.accessModes, ["ReadWriteMany"]);
+
+  // Grows; stays without backups, and when the Database goes; goes with the data.
+  await world.apply("orders", { size: 2, backups: { volume: { size: "5Gi" } } });
+  const storage = () =>
+    world.find("/persistentvolumeclaims", "orders-backup")?.["spec"].resources.requests.storage;
+  await until(5_000, "the claim to grow", () => storage() === "5Gi");
+  let refused = "";
+  await world.apply("orders", { size: 2, backups: { volume: { size: "4Gi" } } })
+    .catch((error: Error) => refused = error.message);
+  assert.match(refused, /spec.backups.volume.size cannot shrink/);
+  await world.apply("orders", { size: 2 });
+  await world.reason("orders", "Ready");
+  await world.client.delete(databases, inShop("orders"));
+  await until(5_000, "the Database to go", async () => !await world.database("orders"));
+  assert.is(storage(), "5Gi");
+  await world.apply("orders", { size: 1, deletionPolicy: "Delete", backups: { volume: { size: "1Gi" } } });
+  await world.reason("orders", "Ready");
+  assert.is(storage(), "5Gi", "an earlier claim keeps its size");
+  await world.client.delete(databases, inShop("orders"));
+  await until(5_000, "the claim to go", () => storage() === undefined);
+});
+
+test("a Database restored from a volume mounts it until there is data", async ({ world }) => {
+  await world.apply("copy", {
+    size: 1,
+    restoreFrom: { repository: { volume: { claimName: "old" }, path: "/shop/orders-u-1" } },
+  });
+  const blocked = await world.reason("copy", "RestoreSourceUnusable");
+  assert.match(JSON.stringify(blocked.status?.conditions), /spec.restoreFrom: claim \\"old\\" is not there/);
+  await world.apply("orders", { size: 1, backups: { volume: { size: "4Gi" } } });
+  await world.reason("orders", "Ready");
+  const mounted: string[] = [];
+  const end = world.api.subscribe(({ table, object }) => {
+    if (table !== "/pods" || object.metadata.labels?.["app.example.com/database"] !== "copy") return;
+    const volume = object["spec"].volumes.find(({ name }: { name: string }) => name === "restore");
+    mounted.push(volume?.persistentVolumeClaim.claimName);
+  });
+  await world.apply("copy", { size: 1, restoreFrom: { database: "orders" } });
+  await until(5_000, "the restore", () => mounted.length > 0);
+  await until(5_000, "the mount to go", () => mounted.at(-1) === undefined);
+  end();
+  assert.is(mounted[0], "orders-backup");
+  await world.reason("copy", "Ready");
+});
+
 test("crd.yaml refuses a repository that is none", async ({ world }) => {
   const s3 = backups.s3;
   for (
@@ -217,6 +274,8 @@ test("crd.yaml refuses a repository that is none", async ({ world }) => {
       { s3: { ...s3, endpoint: "http://plain.example" } },
       { s3: { ...s3, endpoint: "https://a.example\nrepo1-host=b" } },
       { s3: { ...s3, bucket: "a/b" } },
+      { s3, volume: { size: "1Gi" } },
+      { volume: { size: "0" } },
       { s3, schedule: { full: "@daily" } },
       { s3, retention: { count: 1, days: 1 } },
       { s3, retention: { count: 0 } },

@@ -15,6 +15,13 @@ import {
 } from "../../postgres/backups.ts";
 import { patroniConfig } from "../../postgres/patroni.ts";
 import { restore, restoreFiles } from "../../postgres/restore.ts";
+import { podTemplate } from "../../postgres/pod_template.ts";
+import {
+  claimProblem,
+  desiredRepositoryClaim,
+  type RepositoryClaims,
+  repositoryClaims,
+} from "../../postgres/repository_claim.ts";
 import { podTrouble } from "../../postgres/trouble.ts";
 import type { Database } from "../../postgres/database.ts";
 import { dynamicConfig } from "../../postgres/dynamic_config.ts";
@@ -28,7 +35,12 @@ const s3 = {
 };
 const databaseOf = (backups: Partial<NonNullable<Database["spec"]["backups"]>> = {}): Database => ({
   metadata: { name: "orders", namespace: "shop", uid: "u-1" },
-  spec: { size: 2, version: "17", storage: { size: "4Gi" }, backups: { s3, ...backups } },
+  spec: {
+    size: 2,
+    version: "17",
+    storage: { size: "4Gi" },
+    backups: backups.volume ? backups : { s3, ...backups },
+  },
 });
 const secret = { accessKey: "key-id", secretKey: "key-secret" };
 
@@ -67,7 +79,10 @@ test("no value becomes a second line of the configuration", () => {
   for (const field of ["accessKey", "secretKey", "encryptionKey"]) {
     for (const value of ["a\nrepo1-host=evil", "a\rb", "a\u0000b", "a\u0085b"]) {
       const given = { ...secret, [field]: value };
-      assert.match(repositoryProblem("store", given) ?? "", new RegExp(`${field} holds a line break`));
+      assert.match(
+        repositoryProblem("spec.backups", { s3 }, given) ?? "",
+        new RegExp(`${field} holds a line break`),
+      );
       assert.throws(() => repositoryConfig(databaseOf(), given), RangeError);
     }
   }
@@ -78,15 +93,21 @@ test("no value becomes a second line of the configuration", () => {
 test("what is wrong with the repository's Secret is told without its values", () => {
   for (
     const { given, want } of [
-      { given: undefined, want: 'Secret "store" of spec.backups.s3 is not there' },
-      { given: { accessKey: "a" }, want: 'Secret "store" of spec.backups.s3 lacks secretKey' },
+      { given: undefined, want: 'spec.backups.s3.secretName: Secret "store" is not there' },
+      { given: { accessKey: "a" }, want: 'spec.backups.s3.secretName: Secret "store" lacks secretKey' },
       {
         given: { accessKey: " \n", secretKey: "b" },
-        want: 'Secret "store" of spec.backups.s3 lacks accessKey',
+        want: 'spec.backups.s3.secretName: Secret "store" lacks accessKey',
       },
       { given: { accessKey: "a\n", secretKey: "b\n" }, want: undefined },
     ]
-  ) assert.is(repositoryProblem("store", given), want);
+  ) assert.is(repositoryProblem("spec.backups", { s3 }, given), want);
+  const volume = { secretName: "phrase" };
+  assert.is(
+    repositoryProblem("spec.backups", { volume }, {}),
+    'spec.backups.volume.secretName: Secret "phrase" lacks encryptionKey',
+  );
+  assert.is(repositoryProblem("spec.backups", { volume: {} }, undefined), undefined);
 });
 
 test("archive_mode is always on, and only archive_command differs: switching backups needs no restart", () => {
@@ -140,6 +161,73 @@ test("base64 of any text goes both ways", () => {
   for (const text of ["", "a", "päß \u{1f511}\n", "x".repeat(10_000)]) {
     assert.is(decodeBase64(encodeBase64(text)), text);
     assert.is(encodeBase64(text), Buffer.from(text).toString("base64"));
+  }
+});
+
+test("a repository on a volume is a folder of the mounted claim, encrypted when there is a key", () => {
+  const database = databaseOf({ volume: { size: "4Gi" } });
+  const text = repositoryConfig(database, {});
+  assert.match(text, /\nrepo1-type=posix\nrepo1-path=\/repository\/shop\/orders-u-1\n/);
+  assert.not.match(text, /s3|cipher/);
+  assert.match(repositoryConfig(database, { encryptionKey: "phrase" }), /\nrepo1-cipher-pass=phrase\n/);
+});
+
+test("the claim of a repository is shared by the members, has no owner, and stays as large as it is", () => {
+  const volume = { size: "4Gi", storageClassName: "shared" };
+  const claim = (present?: string) => desiredRepositoryClaim(databaseOf({ volume }), present);
+  assert.equal(claim()?.spec, {
+    accessModes: ["ReadWriteMany"],
+    resources: { requests: { storage: "4Gi" } },
+    storageClassName: "shared",
+  });
+  assert.is(claim()?.metadata?.ownerReferences, undefined);
+  assert.is(claim("8Gi")?.spec?.resources?.requests?.["storage"], "8Gi");
+  assert.is(desiredRepositoryClaim(databaseOf()), undefined);
+});
+
+test("a running Database mounts the claim only once it is bound; a new one at once; what is mounted stays", () => {
+  const sight = (phase: string | undefined, mounted?: string | null) => ({
+    database: databaseOf({ volume: { size: "4Gi" } }),
+    storeClaims: new Map(
+      phase ? [["orders-backup", { spec: { accessModes: ["ReadWriteMany"] }, status: { phase } }]] : [],
+    ),
+    statefulSet: mounted === null ? undefined : {
+      spec: {
+        template: {
+          spec: {
+            volumes: mounted ? [{ name: "repository", persistentVolumeClaim: { claimName: mounted } }] : [],
+          },
+        },
+      },
+    },
+    pods: [{ metadata: { name: "orders-0" }, spec: { volumes: [] } }],
+    patroni: { primary: "orders-0", config: { systemIdentifier: "1" } },
+    source: undefined,
+  } as unknown as Sight);
+  const own = { repository: "orders-backup" };
+  assert.equal(repositoryClaims(sight(undefined)), {});
+  assert.equal(repositoryClaims(sight("Pending")), {});
+  assert.equal(repositoryClaims(sight("Bound")), own);
+  assert.equal(repositoryClaims(sight(undefined, null)), own);
+  assert.equal(repositoryClaims(sight("Lost", "orders-backup")), own);
+  assert.match(claimProblem(sight("Pending")) ?? "", /claim "orders-backup" is not bound; .* ReadWriteMany/);
+  assert.match(claimProblem(sight("Bound")) ?? "", /restart one after the other to mount/);
+});
+
+test("the members mount what they should, and nothing without", () => {
+  const volumes = (claims?: RepositoryClaims) =>
+    podTemplate(databaseOf(), claims ? { claims } : {}).spec.volumes.filter((volume) =>
+      "persistentVolumeClaim" in volume
+    );
+  assert.equal(volumes(), []);
+  assert.equal(volumes({ repository: "a", restore: "b" }), [
+    { name: "repository", persistentVolumeClaim: { claimName: "a" } },
+    { name: "restore", persistentVolumeClaim: { claimName: "b", readOnly: true } },
+  ]);
+  for (const { volumeMounts } of podTemplate(databaseOf(), { claims: { restore: "b" } }).spec.containers) {
+    assert.equal(volumeMounts.filter(({ name }) => name === "restore"), [
+      { name: "restore", mountPath: "/restore", readOnly: true },
+    ]);
   }
 });
 

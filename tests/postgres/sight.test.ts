@@ -65,6 +65,7 @@ function sight(
     statefulSet: undefined,
     pods,
     claims: [],
+    storeClaims: new Map(),
     configMaps: new Map<string, StoredConfigMap>(),
     patroni: observe("orders", { pods, leader: lock, config }, nowMs),
     secrets: new Map(),
