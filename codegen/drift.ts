@@ -152,8 +152,13 @@ class Comparison {
   }
 
   #compareUnions(before: Model, after: Model, path: string, view: View): void {
-    const old = membersOf(before);
-    const fresh = membersOf(after);
+    // The one object of each (beside null or a text): compared by what it says, whatever its name is.
+    const [oldObject, freshObject] = [onlyDeep(before), onlyDeep(after)];
+    const isPair = oldObject !== undefined && freshObject !== undefined &&
+      before.kind === "union" && after.kind === "union";
+    if (isPair) this.compare(oldObject, freshObject, path, view);
+    const old = membersOf(before, isPair ? oldObject : undefined);
+    const fresh = membersOf(after, isPair ? freshObject : undefined);
     const wider = fresh.filter((text) => !covers(old, text));
     const narrower = old.filter((text) => !covers(fresh, text));
     if (wider.length > 0 && narrower.length > 0) {
@@ -176,8 +181,16 @@ class Comparison {
   }
 }
 
-function membersOf(model: Model): string[] {
-  return model.kind === "union" ? model.members.map(textOf).sort(byCodeUnit) : [textOf(model)];
+/** The only member of a union that is more than a word. */
+function onlyDeep(model: Model): Model | undefined {
+  if (model.kind !== "union") return undefined;
+  const deep = model.members.filter(({ kind }) => kind !== "other");
+  return deep.length === 1 ? deep[0] : undefined;
+}
+
+function membersOf(model: Model, except?: Model): string[] {
+  if (model.kind !== "union") return [textOf(model)];
+  return model.members.filter((member) => member !== except).map(textOf).sort(byCodeUnit);
 }
 
 /** Whether one of the members allows at least what `text` does. */

@@ -70,7 +70,13 @@ function addKind(module: TypeModule, statement: ts.VariableStatement): void {
 export function modelOf(module: TypeModule, name: string): Model {
   const declaration = module.types.get(name);
   if (declaration === undefined) return { kind: "other", text: name };
-  if (typescript.isInterfaceDeclaration(declaration)) return objectModel(module, declaration.members);
+  if (typescript.isInterfaceDeclaration(declaration)) {
+    const own = objectModel(module, declaration.members);
+    const base = declaration.heritageClauses?.[0]?.types[0]?.expression.getText(module.file);
+    const extended = base === undefined ? undefined : modelOf(module, base);
+    if (extended?.kind !== "object") return own;
+    return { ...extended, ...own, fields: new Map([...extended.fields, ...own.fields]) };
+  }
   const model = typeModel(module, declaration.type);
   return model.kind === "named" ? modelOf(module, model.name) : model;
 }
@@ -104,7 +110,7 @@ function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): M
   return { ...opened, conditions: [opened.conditions, conditions].filter((text) => text !== "").join(" & ") };
 }
 
-function objectModel(module: TypeModule, members: ts.NodeArray<ts.TypeElement>): Model {
+function objectModel(module: TypeModule, members: ts.NodeArray<ts.TypeElement>): Model & { kind: "object" } {
   const model: Model & { kind: "object" } = { kind: "object", fields: new Map(), conditions: "" };
   for (const member of members) {
     if (typescript.isPropertySignature(member) && member.type !== undefined) {

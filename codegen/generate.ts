@@ -11,7 +11,7 @@ import { header, type KindNames, type ModuleKind, modulePath, moduleText } from 
 import { isOpenApi, OpenApi } from "./openapi.ts";
 import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
 import type { Printable } from "./print.ts";
-import { type Shape, stringShape } from "./schema/shape.ts";
+import { Declarations, type ObjectShape, type Shape, stringShape } from "./schema/shape.ts";
 import { supportText } from "./support.ts";
 import { type ValidatedVersion, validationText, validatorText } from "./validator.ts";
 
@@ -75,7 +75,10 @@ export function generate(documents: readonly SourceDocument[], options: Generate
   for (const crd of read) {
     attempt(() => {
       refuseDouble(crd, crds);
-      const made = crd.versions.map((version): [string, ModuleKind] => [version.name, crdKind(crd, version)]);
+      const made = crd.versions.map((version): [string, ModuleKind] => {
+        const declarations = modules.declarations(crd.group, version.name);
+        return [version.name, crdKind(crd, version, declarations)];
+      });
       for (const [version, kind] of made) modules.addKind(crd.group, version, kind);
       for (const version of crd.versions) modules.addValidated({ crd, version });
       crds.push(crd);
@@ -110,9 +113,9 @@ function refuseDouble(crd: Crd, before: readonly Crd[]): void {
   );
 }
 
-function crdKind(crd: Crd, version: CrdVersion): ModuleKind {
+function crdKind(crd: Crd, version: CrdVersion, declarations: Declarations): ModuleKind {
   const { group, kind, listKind, plural, scope } = crd;
-  const shapes = kindShapes(crd, version);
+  const shapes = kindShapes(crd, version, declarations);
   return {
     group,
     version: version.name,
@@ -157,9 +160,13 @@ function isNamed({ group, version, kind }: ModuleKindName, name: string): boolea
 
 type ModuleKindName = Pick<ModuleKind, "group" | "version" | "kind">;
 
-const imported = (name: string): Shape => ({ type: "imported", name, module: "meta/v1" });
+const imported = (name: string): Shape & { type: "imported" } => ({
+  type: "imported",
+  name,
+  module: "meta/v1",
+});
 
-function present(keys: { [key: string]: Shape }): Shape {
+function present(keys: { [key: string]: Shape }): ObjectShape {
   return {
     type: "object",
     fields: Object.entries(keys).map(([key, shape]) => ({ key, shape, required: true, doc: "" })),
@@ -196,44 +203,47 @@ const metaTypes: Printable[] = [
   },
   {
     name: "StoredObjectMeta",
-    shape: {
-      type: "intersection",
-      allOf: [
-        imported("ObjectMeta"),
-        present({
-          name: stringShape,
-          uid: stringShape,
-          resourceVersion: stringShape,
-          creationTimestamp: stringShape,
-        }),
-      ],
-    },
+    base: imported("ObjectMeta"),
+    shape: present({
+      name: stringShape,
+      uid: stringShape,
+      resourceVersion: stringShape,
+      creationTimestamp: stringShape,
+    }),
     doc: "The metadata of an object that the API server returned.",
   },
   {
+    name: "StoredNamespacedObjectMeta",
+    base: imported("StoredObjectMeta"),
+    shape: present({ namespace: stringShape }),
+    doc: "The metadata of an object in a namespace that the API server returned.",
+  },
+  {
     name: "StoredCustomObjectMeta",
-    shape: {
-      type: "intersection",
-      allOf: [imported("StoredObjectMeta"), present({ generation: { type: "number" } })],
-    },
+    base: imported("StoredObjectMeta"),
+    shape: present({ generation: { type: "number" } }),
     doc: "The metadata of a custom resource that the API server returned.",
+  },
+  {
+    name: "StoredNamespacedCustomObjectMeta",
+    base: imported("StoredNamespacedObjectMeta"),
+    shape: present({ generation: { type: "number" } }),
+    doc: "The metadata of a custom resource in a namespace that the API server returned.",
   },
 ];
 
 /** A built-in kind: what is read is what is written, with the metadata that the API server adds. */
 function builtInTypes(kind: ApiKind, own: Printable, names: KindNames): Printable[] {
-  const stored = imported("StoredObjectMeta");
-  const metadata: Shape = kind.scope === "Namespaced"
-    ? { type: "intersection", allOf: [stored, present({ namespace: stringShape })] }
-    : stored;
-  const write: Shape = { type: "reference", to: { id: -1, shape: own.shape, name: names.write } };
+  const metadata = imported(kind.scope === "Namespaced" ? "StoredNamespacedObjectMeta" : "StoredObjectMeta");
+  const write: Printable["base"] = { type: "reference", to: { id: -1, shape: own.shape, name: names.write } };
   const read: Shape = { type: "reference", to: { id: -2, shape: own.shape, name: names.read } };
   const literal = (value: string): Shape => ({ type: "literal", values: [value] });
   return [
     { ...own, name: names.write },
     {
       name: names.read,
-      shape: { type: "intersection", allOf: [write, present({ metadata })] },
+      base: write,
+      shape: present({ metadata }),
       doc: `${kind.kind} as the API server returns it.`,
     },
     {
@@ -253,6 +263,7 @@ function builtInTypes(kind: ApiKind, own: Printable, names: KindNames): Printabl
 class Modules {
   readonly #client: boolean;
   readonly #validator: boolean;
+  readonly #declarations = new Map<string, Declarations>();
   readonly #validated = new Map<string, ValidatedVersion[]>();
   readonly #byPath = new Map<
     string,
@@ -266,6 +277,14 @@ class Modules {
 
   addKind(group: string, version: string, kind: ModuleKind): void {
     this.#module(modulePath(group, version), group, version).kinds.push(kind);
+  }
+
+  /** The declarations that the kinds of a module share. */
+  declarations(group: string, version: string): Declarations {
+    const path = modulePath(group, version);
+    let declarations = this.#declarations.get(path);
+    if (declarations === undefined) this.#declarations.set(path, declarations = new Declarations());
+    return declarations;
   }
 
   addValidated(validated: ValidatedVersion): void {

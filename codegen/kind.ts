@@ -12,17 +12,17 @@ import type { Printable } from "./print.ts";
 import { commentOf, descriptionOf } from "./schema/comment.ts";
 import { objectOf } from "./schema/constrain.ts";
 import { type Declaration, Declarations, type Field, type Shape } from "./schema/shape.ts";
+import { isNarrower, ownFields, type Written } from "./schema/narrower.ts";
 import { viewsOf, type Walk } from "./schema/walk.ts";
 
 const metaModule = "meta/v1";
 export const objectMeta: Shape = { type: "imported", name: "ObjectMeta", module: metaModule };
 const prunedValue: Shape = { type: "imported", name: "PrunedValue", module: metaModule };
-const namedObjectMeta: Shape = { type: "imported", name: "NamedObjectMeta", module: metaModule };
-const storedObjectMeta: Shape = { type: "imported", name: "StoredCustomObjectMeta", module: metaModule };
-const namespaced: Shape = {
-  type: "object",
-  fields: [{ key: "namespace", shape: { type: "string" }, required: true, doc: "" }],
-};
+const namedObjectMeta = { type: "imported", name: "NamedObjectMeta", module: metaModule } as const;
+const storedObjectMeta = {
+  Cluster: { ...namedObjectMeta, name: "StoredCustomObjectMeta", base: "NamedObjectMeta" },
+  Namespaced: { ...namedObjectMeta, name: "StoredNamespacedCustomObjectMeta", base: "NamedObjectMeta" },
+} as const;
 const listMeta: Shape = { type: "imported", name: "ListMeta", module: metaModule };
 
 const rootKeys = ["apiVersion", "kind", "metadata"];
@@ -31,14 +31,17 @@ const rootKeys = ["apiVersion", "kind", "metadata"];
 export interface KindShapes {
   write: Shape;
   read: Shape;
+  /** For what is read, what is written in its place. */
+  written: Written;
 }
 
 /**
  * The shapes of a version.
  *
+ * @param declarations those of its module
  * @throws {InputError} when the schema cannot be read
  */
-export function kindShapes(crd: Crd, version: CrdVersion): KindShapes {
+export function kindShapes(crd: Crd, version: CrdVersion, declarations: Declarations): KindShapes {
   const place = [...crd.place, `version ${JSON.stringify(version.name)}`];
   const type = member(version.schema, "type");
   if (type !== "object") {
@@ -48,7 +51,8 @@ export function kindShapes(crd: Crd, version: CrdVersion): KindShapes {
     ]);
   }
   const walk: Walk = {
-    declarations: new Declarations(),
+    declarations,
+    written: new Map(),
     objectMeta,
     prunedValue,
     seen: new WeakMap(),
@@ -57,18 +61,22 @@ export function kindShapes(crd: Crd, version: CrdVersion): KindShapes {
   const read = viewsOf(withoutKeys(version.schema, rootKeys), walk, "openAPIV3Schema").read;
   const written = withoutKeys(version.schema, version.hasStatus ? [...rootKeys, "status"] : rootKeys);
   const write = viewsOf(written, walk, "openAPIV3Schema").write;
-  return { write: rootShape(write, crd, version, "write"), read: rootShape(read, crd, version, "read") };
+  return {
+    write: rootShape(write, crd, version, "write"),
+    read: rootShape(read, crd, version, "read"),
+    written: walk.written,
+  };
 }
 
 /** The types of a version, in the order in which a person would read them. */
 export function kindTypes(
   crd: Crd,
   version: CrdVersion,
-  { write, read }: KindShapes,
+  { write, read, written }: KindShapes,
   kindNames: KindNames,
   names: Names,
 ): Printable[] {
-  const naming = new Naming(names, kindNames.write, kindNames.read);
+  const naming = new Naming(names, kindNames.write, kindNames.read, written);
   naming.walk(write, "write");
   naming.walk(read, "read");
   const stored: Shape = { type: "reference", to: { id: -1, shape: read, name: kindNames.read } };
@@ -85,7 +93,11 @@ export function kindTypes(
   const deprecated = deprecationOf(version);
   return [
     { name: kindNames.write, shape: write, doc: docOf(crd, version) },
-    { name: kindNames.read, shape: read, doc: [readDoc, ...deprecated].join("\n\n") },
+    {
+      ...(extended(read, kindNames.write, write, written) ?? { shape: read }),
+      name: kindNames.read,
+      doc: [readDoc, ...deprecated].join("\n\n"),
+    },
     {
       name: kindNames.list,
       shape: list,
@@ -94,6 +106,22 @@ export function kindTypes(
     ...naming.declared,
     ...naming.aliases,
   ];
+}
+
+/** What is read as an extension of what is written, where it can be. */
+function extended(
+  read: Shape,
+  name: string,
+  write: Shape,
+  written: Written,
+): Pick<Printable, "shape" | "base"> | undefined {
+  if (read.type !== "object" || write.type !== "object" || !isNarrower(read, write, written)) {
+    return undefined;
+  }
+  return {
+    shape: { type: "object", fields: ownFields(read, write) },
+    base: { type: "reference", to: { id: -2, shape: write, name } },
+  };
 }
 
 function field(key: string, shape: Shape, doc = ""): Field {
@@ -136,13 +164,10 @@ function rootShape(shape: Shape, crd: Crd, version: CrdVersion, view: "write" | 
     const property = isObject(properties) ? member(properties, key) : undefined;
     return isObject(property) ? descriptionOf(property) : "";
   };
-  const stored: Shape = crd.scope === "Namespaced"
-    ? { type: "intersection", allOf: [storedObjectMeta, namespaced] }
-    : storedObjectMeta;
   const head = [
     field("apiVersion", { type: "literal", values: [`${crd.group}/${version.name}`] }, docs("apiVersion")),
     field("kind", { type: "literal", values: [crd.kind] }, docs("kind")),
-    field("metadata", view === "write" ? namedObjectMeta : stored, docs("metadata")),
+    field("metadata", view === "write" ? namedObjectMeta : storedObjectMeta[crd.scope], docs("metadata")),
   ];
   const object = objectOf(shape);
   if (object === undefined) {
@@ -159,7 +184,8 @@ function rootShape(shape: Shape, crd: Crd, version: CrdVersion, view: "write" | 
  * Gives each declaration that a kind reaches the name of its place: `DatabaseSpecStorage`.
  *
  * A shape that occurs in several places is declared once, at the place nearest to the root; the other places get
- * an alias. What is read where it differs from what is written has the prefix of the read kind.
+ * an alias, and so do all places of the module's other kinds. What is read where it differs from what is written has
+ * the prefix of the read kind.
  */
 class Naming {
   readonly declared: Printable[] = [];
@@ -168,9 +194,12 @@ class Naming {
   readonly #root: string;
   readonly #readPrefix: string;
   readonly #places = new Set<string>();
+  readonly #reached = new Set<Declaration>();
+  readonly #written: Written;
 
-  constructor(names: Names, write: string, read: string) {
+  constructor(names: Names, write: string, read: string, written: Written) {
     this.#names = names;
+    this.#written = written;
     this.#root = write;
     this.#readPrefix = read.endsWith(write) ? read.slice(0, read.length - write.length) : "Stored";
   }
@@ -229,17 +258,33 @@ class Naming {
   }
 
   #name(declaration: Declaration, place: string, view: "write" | "read", next: [Shape, string][]): void {
-    if (declaration.name === undefined) {
+    if (!this.#reached.has(declaration)) {
+      this.#reached.add(declaration);
       const wanted = view === "read" && this.#places.has(place) ? this.#readPrefix + place : place;
-      declaration.name = this.#names.take(wanted);
+      const name = this.#names.take(wanted);
       this.#places.add(place);
-      this.declared.push({ name: declaration.name, shape: declaration.shape });
+      if (declaration.declaredAs === undefined) {
+        declaration.declaredAs = name;
+        this.declared.push({ ...this.#body(declaration, view), name });
+      } else {
+        const to = { ...declaration, name: declaration.declaredAs };
+        this.#aliases.push({ name, shape: { type: "reference", to } });
+      }
+      declaration.name = name;
       next.push([declaration.shape, place]);
       return;
     }
     if (this.#places.has(place) || this.#names.has(place)) return;
     this.#places.add(place);
     this.#aliases.push({ name: this.#names.take(place), shape: { type: "reference", to: declaration } });
+  }
+
+  #body(declaration: Declaration, view: "write" | "read"): Pick<Printable, "shape" | "base"> {
+    const { shape } = declaration;
+    const written = view === "read" ? this.#written.get(declaration) : undefined;
+    return written?.declaredAs === undefined
+      ? { shape }
+      : extended(shape, written.declaredAs, written.shape, this.#written) ?? { shape };
   }
 
   /** The other names of shapes that are declared elsewhere. */

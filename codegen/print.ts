@@ -31,6 +31,8 @@ export interface Printable {
   shape: Shape;
   /** The comment above it, in plain text. */
   doc?: string;
+  /** The interface that it extends; the shape is an object of what it adds. */
+  base?: Shape & { type: "imported" | "reference" };
 }
 
 /** What {@link printType} says in place of a shape from another module. */
@@ -83,12 +85,18 @@ export class TypePrinter {
   }
 
   /** The declaration: an interface for an object, a type alias for anything else. */
-  declaration({ name, shape, doc }: Printable): string {
+  declaration({ name, shape, doc, base }: Printable): string {
     const comment = doc === undefined || doc === "" ? "" : blockComment(doc);
     const exported = [typescript.factory.createModifier(typescript.SyntaxKind.ExportKeyword)];
     const type = this.#type(shape);
     const node = shape.type === "object" && shape.fields.length > 0
-      ? typescript.factory.createInterfaceDeclaration(exported, name, undefined, undefined, membersOf(type))
+      ? typescript.factory.createInterfaceDeclaration(
+        exported,
+        name,
+        undefined,
+        this.#heritage(base),
+        membersOf(type),
+      )
       : typescript.factory.createTypeAliasDeclaration(exported, name, undefined, type);
     return `${comment}${this.#print(node)}`;
   }
@@ -96,6 +104,13 @@ export class TypePrinter {
   /** The shape as a type in the middle of a line. */
   inline(shape: Shape): string {
     return this.#print(this.#type(shape));
+  }
+
+  #heritage(base: Printable["base"]): ts.HeritageClause[] | undefined {
+    if (base === undefined) return undefined;
+    const { typeName } = this.#type(base) as ts.TypeReferenceNode;
+    const type = typescript.factory.createExpressionWithTypeArguments(typeName as ts.Identifier, undefined);
+    return [typescript.factory.createHeritageClause(typescript.SyntaxKind.ExtendsKeyword, [type])];
   }
 
   #type(shape: Shape): ts.TypeNode {

@@ -1,6 +1,6 @@
 /**
  * The support module of the output, types/client.ts: the RestClient contract, the resource descriptor, and the
- * requests that the typed clients make.
+ * classes behind the typed clients.
  *
  * It is text, not code of this library, so that the output depends on nothing.
  * @module
@@ -8,7 +8,7 @@
 
 /** The text of the support module, without the header. */
 export const supportText = `/**
- * The contract that the typed clients are written against, and the requests that they make.
+ * The contract that the typed clients are written against, and the classes behind them.
  *
  * RestClient is the contract of @cloudydeno/kubernetes-client: a client of that package, or of any other that
  * keeps to it, works with each of the generated API classes.
@@ -156,114 +156,191 @@ export interface DeleteListOpts extends DeleteOpts {
   labelSelector?: string;
 }
 
-/** Reads one object, or one subresource. */
-export async function getJson<Read>(client: RestClient, path: string, opts: NoOpts): Promise<Read> {
-  return (await client.performRequest({ method: "GET", path, expectJson: true, ...signalOf(opts) })) as Read;
-}
-
-/** Reads all objects; the API server leaves apiVersion and kind out of the items of built-in kinds: they are put back. */
-export async function listJson<List>(
-  client: RestClient,
-  resource: Resource<unknown, unknown>,
-  path: string,
-  opts: GetListOpts,
-): Promise<List> {
-  const found = await client.performRequest({
-    method: "GET",
-    path,
-    expectJson: true,
-    querystring: queryOf(opts),
-    ...signalOf(opts),
-  });
-  const { group, version, kind } = resource;
-  const apiVersion = group === "" ? version : group + "/" + version;
-  const list = found as { items?: { [key: string]: JSONValue }[] };
-  return { ...list, items: (list.items ?? []).map((item) => ({ apiVersion, kind, ...item })) } as List;
+/** Reads all objects. */
+export interface GetList<List> {
+  (opts?: GetListOpts): Promise<List>;
 }
 
 /** Watches all objects from a resourceVersion on. */
-export async function watchJson<Read>(
-  client: RestClient,
-  path: string,
-  opts: WatchListOpts,
-): Promise<ReadableStream<WatchEvent<Read>>> {
-  const querystring = queryOf(opts);
-  querystring.set("watch", "1");
-  const stream = await client.performRequest({
-    method: "GET",
-    path,
-    expectJson: true,
-    expectStream: true,
-    querystring,
-    ...signalOf(opts),
-  });
-  return stream as unknown as ReadableStream<WatchEvent<Read>>;
+export interface WatchList<Read> {
+  (opts?: WatchListOpts): Promise<ReadableStream<WatchEvent<Read>>>;
 }
 
-/** Creates or replaces an object. */
-export async function sendJson<Read>(
-  client: RestClient,
-  method: "POST" | "PUT",
-  path: string,
-  body: unknown,
-  opts: PutOpts,
-): Promise<Read> {
-  return (await client.performRequest({
-    method,
-    path,
-    expectJson: true,
-    querystring: queryOf(opts),
-    bodyJson: body as JSONValue,
-    ...signalOf(opts),
-  })) as Read;
+/** Creates an object. */
+export interface Create<Write, Read> {
+  (body: Write, opts?: PutOpts): Promise<Read>;
 }
 
-/** Patches an object. */
-export async function patchJson<Read>(
-  client: RestClient,
-  path: string,
-  type: PatchType,
-  body: unknown,
-  opts: PatchOpts,
-): Promise<Read> {
-  return (await client.performRequest({
-    method: "PATCH",
-    path,
-    expectJson: true,
-    querystring: queryOf(opts),
-    contentType: contentTypes[type],
-    bodyJson: body as JSONValue,
-    ...signalOf(opts),
-  })) as Read;
+/** Deletes all objects that match; resolves to what was deleted. */
+export interface DeleteList<List> {
+  (opts?: DeleteListOpts): Promise<List | Status>;
 }
 
-/** Applies an object; apiVersion and kind are the resource's. */
-export function applyJson<Read>(
-  client: RestClient,
-  { group, version, kind }: Resource<unknown, unknown>,
-  path: string,
-  body: object,
-  opts: ApplyOpts,
-): Promise<Read> {
-  const apiVersion = group === "" ? version : group + "/" + version;
-  return patchJson(client, path, "apply-patch", { ...body, apiVersion, kind }, opts);
+/** Deletes an object; resolves to the object while finalizers keep it. */
+export interface Delete<Read> {
+  (name: string, opts?: DeleteOpts): Promise<Read | Status>;
 }
 
-/** Deletes one object or all that match. */
-export async function removeJson<Deleted>(
-  client: RestClient,
-  path: string,
-  { preconditions, ...opts }: DeleteListOpts,
-): Promise<Deleted> {
-  return (await client.performRequest({
-    method: "DELETE",
-    path,
-    expectJson: true,
-    querystring: queryOf(opts),
-    ...(preconditions !== undefined &&
-      { bodyJson: { apiVersion: "v1", kind: "DeleteOptions", preconditions: { ...preconditions } } }),
-    ...signalOf(opts),
-  })) as Deleted;
+/** Reads an object, or a subresource of it. */
+export interface Get<Read> {
+  (name: string, opts?: NoOpts): Promise<Read>;
+}
+
+/** Replaces an object; a resourceVersion in it must be that of the object. */
+export interface Replace<Write, Read = Write> {
+  (name: string, body: Write, opts?: PutOpts): Promise<Read>;
+}
+
+/** Changes parts of an object. */
+export interface Patch<Write, Read = Write> {
+  (name: string, type: PatchType, body: DeepPartial<Write> | JsonPatch, opts?: PatchOpts): Promise<Read>;
+}
+
+/** Server-side apply: what \`fieldManager\` wants the object to be. */
+export interface Apply<Write, Read> {
+  (name: string, body: Write, opts: ApplyOpts): Promise<Read>;
+}
+
+/** The kinds that an API class serves, by the word that their methods end with: \`getDatabase\`. */
+export interface ServedKinds {
+  readonly [word: string]: ServedKind;
+}
+
+/** A kind that an API class serves. */
+export interface ServedKind {
+  readonly resource: Resource<unknown, unknown>;
+  readonly subresources?: readonly ("status" | "scale")[];
+}
+
+/** Makes the API class of a group and version in one namespace. */
+export function namespacedApi<Api>(kinds: ServedKinds): new (client: RestClient, namespace: string) => Api {
+  class NamespacedApi extends Place {
+    static readonly kinds = kinds;
+  }
+  for (const word in kinds) addMethods(NamespacedApi.prototype as object as Methods, word, kinds[word]!);
+  return NamespacedApi as object as new (client: RestClient, namespace: string) => Api;
+}
+
+/** Makes the API class of a group and version: all methods of cluster-scoped kinds, and reads across namespaces. */
+export function groupApi<Api>(
+  kinds: ServedKinds,
+  Namespaced?: new (client: RestClient, namespace: string) => unknown,
+): new (client: RestClient) => Api {
+  class GroupApi extends Place {}
+  const methods = GroupApi.prototype as object as Methods;
+  for (const word in kinds) addMethods(methods, word, kinds[word]!);
+  if (Namespaced !== undefined) {
+    const across = (Namespaced as object as { kinds: ServedKinds }).kinds;
+    for (const word in across) addReads(methods, word, across[word]!.resource, "ForAllNamespaces");
+    methods.namespace = function (this: Place, name: string) {
+      return new Namespaced(this.client, name);
+    };
+    methods.myNamespace = function (this: Place) {
+      const name = this.client.defaultNamespace;
+      if (!name) throw new Error("Cannot tell my namespace: the client has no default");
+      return new Namespaced(this.client, name);
+    };
+  }
+  return GroupApi as object as new (client: RestClient) => Api;
+}
+
+/** What the methods of an API class work on: a client, and the namespace or none. */
+class Place {
+  readonly client: RestClient;
+  readonly #namespace: string | undefined;
+
+  constructor(client: RestClient, namespace?: string) {
+    this.client = client;
+    this.#namespace = namespace;
+  }
+
+  /** The path of all objects, of one, or of a subresource of one. */
+  pathOf({ group, version, plural }: Resource<unknown, unknown>, name?: string, subresource?: string): string {
+    const path = group === "" ? ["/api", version] : ["/apis", group, version];
+    if (this.#namespace !== undefined) path.push("namespaces", encodeURIComponent(this.#namespace));
+    path.push(plural);
+    if (name !== undefined) path.push(encodeURIComponent(name));
+    if (subresource !== undefined) path.push(subresource);
+    return path.join("/");
+  }
+
+  /** One request; the answer is JSON. */
+  send(method: string, path: string, opts: NoOpts, body?: Partial<RequestOptions>): Promise<unknown> {
+    const request = { ...requestOf(method, path, opts), ...body };
+    return this.client.performRequest(request as RequestOptions & { expectJson: true });
+  }
+
+  patch(path: string, type: PatchType, body: JSONValue, opts: PatchOpts): Promise<unknown> {
+    return this.send("PATCH", path, opts, { bodyJson: body, contentType: contentTypes[type] });
+  }
+
+  remove(path: string, { preconditions, ...opts }: DeleteListOpts): Promise<unknown> {
+    if (preconditions === undefined) return this.send("DELETE", path, opts);
+    const bodyJson = { apiVersion: "v1", kind: "DeleteOptions", preconditions: { ...preconditions } };
+    return this.send("DELETE", path, opts, { bodyJson });
+  }
+}
+
+type Method = (this: Place, ...args: never[]) => unknown;
+
+interface Methods {
+  namespace: Method;
+  myNamespace: Method;
+  [name: string]: Method;
+}
+
+/** The methods that read all objects of a kind. */
+function addReads(methods: Methods, word: string, resource: Resource<unknown, unknown>, suffix = ""): void {
+  // The API server leaves apiVersion and kind out of the items of built-in kinds: they are put back.
+  methods["get" + word + "List" + suffix] = async function (this: Place, opts: GetListOpts = {}) {
+    const list = await this.send("GET", this.pathOf(resource), opts) as { items?: object[] };
+    const items: object[] = [];
+    for (const item of list.items ?? []) items.push({ ...typeOf(resource), ...item });
+    return { ...list, items };
+  };
+  methods["watch" + word + "List" + suffix] = function (this: Place, opts: WatchListOpts = {}) {
+    const request = requestOf("GET", this.pathOf(resource), opts, "1");
+    return this.client.performRequest({ ...request, expectStream: true } as RequestOptions & { expectJson: true });
+  };
+}
+
+/** All methods of a kind. */
+function addMethods(methods: Methods, word: string, { resource, subresources }: ServedKind): void {
+  addReads(methods, word, resource);
+  addChanges(methods, word, resource);
+  methods["create" + word] = function (this: Place, body: JSONValue, opts: PutOpts = {}) {
+    return this.send("POST", this.pathOf(resource), opts, { bodyJson: body });
+  };
+  methods["apply" + word] = function (this: Place, name: string, body: { [key: string]: JSONValue }, opts: ApplyOpts) {
+    return this.patch(this.pathOf(resource, name), "apply-patch", { ...body, ...typeOf(resource) }, opts);
+  };
+  methods["delete" + word] = function (this: Place, name: string, opts: DeleteOpts = {}) {
+    return this.remove(this.pathOf(resource, name), opts);
+  };
+  methods["delete" + word + "List"] = function (this: Place, opts: DeleteListOpts = {}) {
+    return this.remove(this.pathOf(resource), opts);
+  };
+  if (subresources?.includes("status")) addChanges(methods, word + "Status", resource, "status");
+  if (subresources?.includes("scale")) addChanges(methods, word + "Scale", resource, "scale");
+}
+
+/** The methods that an object and its subresources have in common. */
+function addChanges(methods: Methods, word: string, resource: Resource<unknown, unknown>, subresource?: string): void {
+  methods["get" + word] = function (this: Place, name: string, opts: NoOpts = {}) {
+    return this.send("GET", this.pathOf(resource, name, subresource), opts);
+  };
+  methods["replace" + word] = function (this: Place, name: string, body: JSONValue, opts: PutOpts = {}) {
+    return this.send("PUT", this.pathOf(resource, name, subresource), opts, { bodyJson: body });
+  };
+  methods["patch" + word] = function (
+    this: Place,
+    name: string,
+    type: PatchType,
+    body: JSONValue,
+    opts: PatchOpts = {},
+  ) {
+    return this.patch(this.pathOf(resource, name, subresource), type, body, opts);
+  };
 }
 
 const contentTypes: { [Type in PatchType]: string } = {
@@ -273,16 +350,20 @@ const contentTypes: { [Type in PatchType]: string } = {
   "apply-patch": "application/apply-patch+yaml",
 };
 
-function signalOf({ abortSignal }: NoOpts): { abortSignal?: AbortSignal } {
-  return abortSignal === undefined ? {} : { abortSignal };
+function typeOf({ group, version, kind }: Resource<unknown, unknown>): { apiVersion: string; kind: string } {
+  return { apiVersion: group === "" ? version : group + "/" + version, kind };
 }
 
-function queryOf(opts: NoOpts): URLSearchParams {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(opts)) {
-    if (name === "abortSignal" || value === undefined || value === null) continue;
-    query.set(name, String(value));
-  }
-  return query;
+/** The request without its body: the options are its query. */
+function requestOf(
+  method: string,
+  path: string,
+  { abortSignal, ...opts }: { abortSignal?: AbortSignal },
+  watch?: string,
+): RequestOptions {
+  const querystring = new URLSearchParams();
+  const query: { [name: string]: unknown } = { ...opts, watch };
+  for (const name in query) if (query[name] != null) querystring.set(name, "" + query[name]);
+  return { method, path, querystring, expectJson: true, ...(abortSignal && { abortSignal }) };
 }
 `;

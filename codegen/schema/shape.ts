@@ -18,7 +18,8 @@ export type Shape =
   | { type: "union"; anyOf: Shape[] }
   | { type: "intersection"; allOf: Shape[] }
   | { type: "reference"; to: Declaration }
-  | { type: "imported"; name: string; module: string }
+  /** A type of another module; each value of it is one of `base` as well. */
+  | { type: "imported"; name: string; module: string; base?: string }
   /** The member that every JavaScript object has under the key. */
   | { type: "inherited"; key: string };
 
@@ -45,8 +46,10 @@ export interface Field {
 export interface Declaration {
   readonly id: number;
   readonly shape: Shape;
-  /** Given by ../names.ts. */
+  /** What the kind that is being printed calls it. Given by ../kind.ts. */
   name?: string;
+  /** What it is declared as: the name that the first kind of the module gave it. */
+  declaredAs?: string;
   /** The comment above it, in plain text. */
   doc?: string;
 }

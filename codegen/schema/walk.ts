@@ -10,6 +10,7 @@ import { isObject, type Json, type JsonObject, member, sortedEntries } from "../
 import { commentOf } from "./comment.ts";
 import { constrain } from "./constrain.ts";
 import { isAlways, junctions } from "./constraint.ts";
+import { isNarrower, type Written } from "./narrower.ts";
 import {
   booleanShape,
   Declarations,
@@ -31,7 +32,10 @@ export interface Views {
 
 /** What stays the same for the whole of one schema. */
 export interface Walk {
+  /** Shared by the kinds of a module: equal objects are declared once. */
   declarations: Declarations;
+  /** For what is read, what is written in its place. */
+  written: Written;
   /** The type of an embedded resource's `metadata`. */
   objectMeta: Shape;
   /** The type of a value of which nothing is known but that what is below it is pruned. */
@@ -82,10 +86,20 @@ function freshViewsOf(schema: JsonObject, walk: Walk, path: string, isOpened: bo
   const values = enumOr(schema, undefined);
   const views = values ?? unconstrainedViews(schema, walk, path, isOpened);
   const condition = junctions(schema);
-  if (isAlways(condition)) return both(schema, views);
+  if (isAlways(condition)) return both(schema, noted(views, walk));
   const write = constrain(views.write, condition);
   const read = views.read === views.write ? write : constrain(views.read, condition);
-  return both(schema, { write: interned(write, walk), read: interned(read, walk) });
+  return both(schema, noted({ write: interned(write, walk), read: interned(read, walk) }, walk));
+}
+
+/** The views; where what is read only says more than what is written, that is noted. */
+function noted(views: Views, { written }: Walk): Views {
+  const { write, read } = views;
+  if (write.type !== "reference" || read.type !== "reference" || write.to === read.to) return views;
+  if (!written.has(read.to) && isNarrower(read.to.shape, write.to.shape, written)) {
+    written.set(read.to, write.to);
+  }
+  return views;
 }
 
 /** An intersection or a new object is worth a name; the object in an intersection then needs none of its own. */

@@ -99,6 +99,16 @@ for (const { what, before, after, want } of cases) {
   });
 }
 
+test("compareOutputs() says nothing of a shape that another kind declares now, also beside null", () => {
+  const schema = spec({
+    a: { type: "object", nullable: true, properties: { x: { type: "object", properties: { y: text } } } },
+  });
+  const one = crdOf({ kind: "One", schema });
+  assert.equal(compareOutputs(filesOf(one), filesOf(one, crdOf({ kind: "Another", schema }))), [
+    "example.com/v1 Another: added",
+  ]);
+});
+
 test("compareOutputs() tells kinds added and removed, another scope, and comments", () => {
   assert.equal(compareOutputs(filesOf(crdOf({})), filesOf(crdOf({}), crdOf({ kind: "Other" }))), [
     "example.com/v1 Other: added",
@@ -109,7 +119,7 @@ test("compareOutputs() tells kinds added and removed, another scope, and comment
   ]);
   assert.equal(compareOutputs(filesOf(crdOf({})), filesOf(crdOf({ scope: "Cluster" }))), [
     "example.com/v1 Thing: served elsewhere, things (Namespaced) became things (Cluster) (breaking)",
-    "example.com/v1 Thing .metadata, when read: changed from StoredCustomObjectMeta & { namespace: string; } to StoredCustomObjectMeta (breaking)",
+    "example.com/v1 Thing .metadata, when read: changed from StoredNamespacedCustomObjectMeta to StoredCustomObjectMeta (breaking)",
   ]);
   const described = (description: string) => filesOf(crdOf({ schema: { type: "object", description } }));
   assert.equal(compareOutputs(described("a"), described("b")), ["example.com/v1.ts: only comments differ"]);

@@ -40,6 +40,30 @@ test("the same input gives the same bytes, whatever the order of files and keys"
   assert.equal([...filesOf(other, turned)], [...filesOf(one, other)]);
 });
 
+test("what is read extends what is written, and says only what differs", () => {
+  const text = filesOf(crdOf({
+    schema: spec({ a: { type: "string" }, b: { type: "integer", default: 1 }, c: { type: "object" } }),
+  })).get("example.com/v1.ts")!;
+  assert.match(
+    text,
+    "export interface StoredThing extends Thing {\n  metadata: StoredNamespacedCustomObjectMeta;\n",
+  );
+  assert.match(text, "export interface StoredThingSpec extends ThingSpec {\n  b: number;\n}\n");
+});
+
+test("a shape that several kinds of a module have is declared once, and has a name in each", () => {
+  const shared = spec({ pod: { type: "object", properties: { image: { type: "string" } } } });
+  const text = filesOf(crdOf({ kind: "One", schema: shared }), crdOf({ kind: "Two", schema: shared }))
+    .get("example.com/v1.ts")!;
+  const declarations = text.split("\n").filter((line) => /^export (?:type|interface) \w+Spec/.test(line));
+  assert.equal(declarations, [
+    "export interface OneSpec {",
+    "export interface OneSpecPod {",
+    "export type TwoSpec = OneSpec;",
+    "export type TwoSpecPod = OneSpecPod;",
+  ]);
+});
+
 test("one field more changes only the lines of that field", () => {
   const before = filesOf(
     crdOf({

@@ -459,7 +459,9 @@ export interface CustomResourceDefinition {
 }
 
 /** CustomResourceDefinition as the API server returns it. */
-export type StoredCustomResourceDefinition = CustomResourceDefinition & { metadata: StoredObjectMeta; };
+export interface StoredCustomResourceDefinition extends CustomResourceDefinition {
+  metadata: StoredObjectMeta;
+}
 
 /** A list of CustomResourceDefinition objects. */
 export interface CustomResourceDefinitionList {

@@ -323,7 +323,24 @@ export interface StatusDetails {
 }
 
 /** The metadata of a custom resource that the API server returned. */
-export type StoredCustomObjectMeta = StoredObjectMeta & { generation: number; };
+export interface StoredCustomObjectMeta extends StoredObjectMeta {
+  generation: number;
+}
+
+/** The metadata of a custom resource in a namespace that the API server returned. */
+export interface StoredNamespacedCustomObjectMeta extends StoredNamespacedObjectMeta {
+  generation: number;
+}
+
+/** The metadata of an object in a namespace that the API server returned. */
+export interface StoredNamespacedObjectMeta extends StoredObjectMeta {
+  namespace: string;
+}
 
 /** The metadata of an object that the API server returned. */
-export type StoredObjectMeta = ObjectMeta & { name: string; uid: string; resourceVersion: string; creationTimestamp: string; };
+export interface StoredObjectMeta extends ObjectMeta {
+  name: string;
+  uid: string;
+  resourceVersion: string;
+  creationTimestamp: string;
+}
