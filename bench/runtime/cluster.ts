@@ -3,6 +3,8 @@
  * @module
  */
 
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
 import {
   Client,
   connect,
@@ -10,6 +12,7 @@ import {
   createLogger,
   createManager,
   type Informer,
+  type JSONValue,
 } from "../../runtime/mod.ts";
 import { databases, type StoredDatabase } from "../../types/app.example.com/v1.ts";
 import { configMaps, namespaces, type StoredConfigMap } from "../../types/core/v1.ts";
@@ -55,6 +58,7 @@ export class Cluster {
   static async open(): Promise<Cluster> {
     const rest = await connect({ userAgent: "bench" });
     const client = new Client(rest, { fieldManager: "bench" });
+    await installDefinition(rest);
     const present = await client.list(databases);
     const foreign = present.items.find(({ metadata }) => metadata.namespace !== namespace);
     if (foreign) {
@@ -170,6 +174,24 @@ export class Cluster {
     }
     return costs;
   }
+}
+
+/** Makes sure that the API server knows Databases. */
+async function installDefinition(rest: Connection): Promise<void> {
+  const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/databases.app.example.com";
+  const definition = parse(await readFile(new URL("../../crd.yaml", import.meta.url), "utf8")) as JSONValue;
+  await rest.performRequest({
+    method: "PATCH",
+    path,
+    querystring: new URLSearchParams({ fieldManager: "bench", force: "true" }),
+    contentType: "application/apply-patch+yaml",
+    bodyJson: definition,
+    expectJson: true,
+  });
+  const isServed = () =>
+    rest.performRequest({ method: "GET", path: "/apis/app.example.com/v1/databases", expectJson: true })
+      .then(() => true, () => false);
+  for (let tries = 0; tries < 100 && !await isServed(); tries++) await pause(200);
 }
 
 /** Waits for a condition, so many seconds at most. Looks every 20 ms unless told otherwise. */

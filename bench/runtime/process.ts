@@ -17,8 +17,12 @@ export class Contender {
   #exit: string | undefined;
   readonly #process: ChildProcess;
 
-  constructor([command, ...args]: string[]) {
-    this.#process = spawn(command!, args, { stdio: ["ignore", "ignore", "pipe"], env: process.env });
+  /** @param env added to the environment of this process */
+  constructor([command, ...args]: string[], env: Record<string, string> = {}) {
+    this.#process = spawn(command!, args, {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, ...env },
+    });
     this.#process.stderr!.on("data", (chunk) => this.said = (this.said + String(chunk)).slice(-2_000));
     this.#process.on("error", (error) => this.#exit = error.message);
     this.#process.on("exit", (code, signal) => this.#exit = `it ended with ${code ?? signal}`);
@@ -60,6 +64,16 @@ export class Contender {
     return rows.map((row) => row.trim().split(/\s+/)).filter((row) =>
       row[3] === "01" && row[2]?.endsWith(`:${hex}`) && inodes.has(row[9] ?? "")
     ).length;
+  }
+
+  /** Sends a signal. */
+  signal(name: NodeJS.Signals): void {
+    if (this.#exit === undefined) this.#process.kill(name);
+  }
+
+  /** True once it has ended. */
+  get hasEnded(): boolean {
+    return this.#exit !== undefined;
   }
 
   /** Ends it, with SIGKILL when it does not within 10 s. */

@@ -91,15 +91,16 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func main() {
 	namespace := flag.String("namespace", "", "watch only this namespace")
 	userAgent := flag.String("user-agent", "bench-controller-runtime", "")
+	lease := flag.String("lease", "", "elect a leader with the Lease of this name")
 	flag.Parse()
 	ctrl.SetLogger(zap.New())
-	if err := run(*namespace, *userAgent); err != nil {
+	if err := run(*namespace, *userAgent, *lease); err != nil {
 		ctrl.Log.Error(err, "Ended by an error")
 		os.Exit(1)
 	}
 }
 
-func run(namespace, userAgent string) error {
+func run(namespace, userAgent, lease string) error {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return err
@@ -113,6 +114,12 @@ func run(namespace, userAgent string) error {
 	config.QPS = -1
 	config.UserAgent = userAgent
 	options := ctrl.Options{Scheme: scheme, Metrics: server.Options{BindAddress: "0"}}
+	if lease != "" {
+		options.LeaderElection = true
+		options.LeaderElectionID = lease
+		options.LeaderElectionNamespace = "bench-runtime"
+		options.LeaderElectionReleaseOnCancel = true
+	}
 	if namespace != "" {
 		options.Cache = cache.Options{DefaultNamespaces: map[string]cache.Config{namespace: {}}}
 	}
