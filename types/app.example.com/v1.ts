@@ -7,6 +7,7 @@ import type { ListMeta, NamedObjectMeta, StoredNamespacedCustomObjectMeta } from
  *
  * Rule: metadata.name must be at most 40 lower-case letters, digits and dashes, start with a letter and not end with a dash (Services are named after it) (self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40)
  * Rule: spec.restoreFrom cannot be set or changed once there is data (!has(self.spec.restoreFrom) || !has(oldSelf.status) || !has(oldSelf.status.systemIdentifier) || (has(oldSelf.spec.restoreFrom) && self.spec.restoreFrom == oldSelf.spec.restoreFrom))
+ * Rule: the major version cannot go down, restore a backup into a new Database instead (int(self.spec.version.split('.')[0]) >= int(oldSelf.spec.version.split('.')[0]) || (has(oldSelf.status) && has(oldSelf.status.version) && int(self.spec.version.split('.')[0]) >= int(oldSelf.status.version.split('.')[0])))
  */
 export interface Database {
   /** The API group and version, app.example.com/v1. */
@@ -91,11 +92,10 @@ export interface DatabaseSpec {
   /** The volume claim of each member. */
   storage?: DatabaseSpecStorage;
   /**
-   * PostgreSQL version, the major alone or with the minor: "17" or "17.6". The major version cannot go down.
+   * PostgreSQL version, the major alone or with the minor: "17" or "17.6". A higher major version upgrades the data, with the Database stopped meanwhile. It cannot go down, except back to the one that the data still has, which gives an upgrade up.
    *
    * Length: at most 8
    * Pattern: ^[1-9][0-9]?(\.[0-9]+)?$
-   * Rule: the major version cannot go down, restore a backup into a new Database instead (int(self.split('.')[0]) >= int(oldSelf.split('.')[0]))
    */
   version: string;
 }
@@ -414,10 +414,13 @@ export interface DatabaseStatus {
    * Value: at least 0
    */
   timeline?: number;
+  /** An upgrade to another major version, while it is under way or after it failed. */
+  upgrade?: DatabaseStatusUpgrade;
   /**
-   * PostgreSQL version that all members run.
+   * PostgreSQL version that the members run, as the primary's server tells it.
    *
    * Length: at most 8
+   * Pattern: ^[1-9][0-9]?(\.[0-9]+)?$
    */
   version?: string;
 }
@@ -540,6 +543,37 @@ export interface DatabaseStatusOperations {
    * Length: at most 63
    */
   switchoverTo?: string;
+}
+
+export interface DatabaseStatusUpgrade {
+  /**
+   * Major version that the data had before.
+   *
+   * Format: int32
+   * Value: at least 1
+   */
+  from: number;
+  /**
+   * What is being done, or why it failed, in pg_upgrade's words where they are its own.
+   *
+   * Length: at most 4096
+   */
+  message?: string;
+  /** Checking: a Job tries the new version's image with the parameters, nothing is stopped. Stopping: the members stop, the primary last. Upgrading: pg_upgrade runs. Starting: the first member starts with the new version. Replicating: the others are made anew from it. Failed: the old version goes on, until spec.version is changed or annotation app.example.com/upgrade gets another value. */
+  phase: "Checking" | "Stopping" | "Upgrading" | "Starting" | "Replicating" | "Failed";
+  /**
+   * When it began.
+   *
+   * Format: date-time
+   */
+  startedAt?: string;
+  /**
+   * Major version that was asked for.
+   *
+   * Format: int32
+   * Value: at least 1
+   */
+  to: number;
 }
 
 export interface DatabaseStatusBackupLastFailure {
