@@ -43,6 +43,8 @@ export interface DatabaseList {
 }
 
 export interface DatabaseSpec {
+  /** Where members run, in Kubernetes' own terms. By default members avoid each other's nodes where they can; podAntiAffinity replaces that. */
+  affinity?: DatabaseSpecAffinity;
   /**
    * Where the Database is backed up. Every WAL segment goes there from the first minute on, and a first full backup is made at once. A bucket can be added, changed and removed without a restart; a volume is mounted in every member, which are restarted one after the other for it.
    *
@@ -60,6 +62,15 @@ export interface DatabaseSpec {
    * Pattern: ^[A-Za-z0-9][-A-Za-z0-9._/:@]*$
    */
   image?: string;
+  /**
+   * Labels that a node must have to run a member.
+   *
+   * Keys: at most 32
+   *
+   * Each value: Length: at most 63
+   * Each value: Pattern: ^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$
+   */
+  nodeSelector?: { [key: string]: string; };
   /**
    * Settings of postgresql.conf, by name; every value is a string. Those that Patroni and the operator own are refused.
    *
@@ -91,6 +102,25 @@ export interface DatabaseSpec {
   size?: number;
   /** The volume claim of each member. */
   storage?: DatabaseSpecStorage;
+  /** How connections are encrypted. Clients and replication always can speak TLS; the certificate is from an authority of this Database's own unless a Secret is named. */
+  tls?: DatabaseSpecTls;
+  /**
+   * Taints of nodes on which members may run all the same.
+   *
+   * Items: at most 32
+   *
+   * Each item: Taints that are tolerated; an absent field matches all.
+   */
+  tolerations?: DatabaseSpecTolerations[];
+  /**
+   * How evenly members are spread over nodes, zones or the like. By default over zones, where they can.
+   *
+   * Items: at most 8
+   * Items: one for each topologyKey, whenUnsatisfiable
+   *
+   * Each item: One way to spread the members; they alone are counted.
+   */
+  topologySpreadConstraints?: DatabaseSpecTopologySpreadConstraints[];
   /**
    * PostgreSQL version, the major alone or with the minor: "17" or "17.6". A higher major version upgrades the data, with the Database stopped meanwhile. It cannot go down, except back to the one that the data still has, which gives an upgrade up.
    *
@@ -98,6 +128,15 @@ export interface DatabaseSpec {
    * Pattern: ^[1-9][0-9]?(\.[0-9]+)?$
    */
   version: string;
+}
+
+export interface DatabaseSpecAffinity {
+  /** Which nodes. */
+  nodeAffinity?: DatabaseSpecAffinityNodeAffinity;
+  /** Near which pods. */
+  podAffinity?: DatabaseSpecAffinityPodAffinity;
+  /** Away from which pods. */
+  podAntiAffinity?: DatabaseSpecAffinityPodAntiAffinity;
 }
 
 export interface DatabaseSpecBackups {
@@ -198,6 +237,123 @@ export interface DatabaseSpecStorage {
    * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
    */
   storageClassName?: string;
+}
+
+export interface DatabaseSpecTls {
+  /** Whether clients may also connect without TLS; false by default. Replication never does. */
+  plaintext?: boolean;
+  /**
+   * Secret with tls.crt, tls.key and ca.crt, as cert-manager writes it. The certificate has to name <name>.<namespace>.svc; a change of the Secret is taken up without a restart.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  secretName?: string;
+}
+
+export interface DatabaseSpecTolerations {
+  /** Effect of the taint. */
+  effect?: "NoSchedule" | "PreferNoSchedule" | "NoExecute";
+  /**
+   * Key of the taint.
+   *
+   * Length: at least 1, at most 316
+   * Pattern: ^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$
+   */
+  key?: string;
+  /** How value is compared, Equal by default. */
+  operator?: "Equal" | "Exists";
+  /**
+   * How long a member stays on a node after a taint with NoExecute came, for ever by default.
+   *
+   * Format: int64
+   * Value: at least 0
+   */
+  tolerationSeconds?: number;
+  /**
+   * Value of the taint.
+   *
+   * Length: at most 63
+   * Pattern: ^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$
+   */
+  value?: string;
+}
+
+export interface DatabaseSpecTopologySpreadConstraints {
+  /**
+   * By how many members places may differ, 1 by default.
+   *
+   * Format: int32
+   * Value: at least 1, at most 32
+   */
+  maxSkew?: number;
+  /**
+   * How many places there should be at least; only with DoNotSchedule.
+   *
+   * Format: int32
+   * Value: at least 1, at most 32
+   */
+  minDomains?: number;
+  /**
+   * Label of nodes; those with the same value are one place.
+   *
+   * Length: at least 1, at most 316
+   * Pattern: ^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$
+   */
+  topologyKey: string;
+  /** What happens to a member that would not fit. */
+  whenUnsatisfiable: "DoNotSchedule" | "ScheduleAnyway";
+}
+
+export interface DatabaseSpecAffinityNodeAffinity {
+  /**
+   * Holds where it can.
+   *
+   * Items: at most 8
+   *
+   * Each item: A kind of node and how much it counts.
+   */
+  preferredDuringSchedulingIgnoredDuringExecution?: DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecution[];
+  /** Must hold when a member is scheduled. */
+  requiredDuringSchedulingIgnoredDuringExecution?: DatabaseSpecAffinityNodeAffinityRequiredDuringSchedulingIgnoredDuringExecution;
+}
+
+export interface DatabaseSpecAffinityPodAffinity {
+  /**
+   * Holds where it can.
+   *
+   * Items: at most 8
+   *
+   * Each item: A term and how much it counts.
+   */
+  preferredDuringSchedulingIgnoredDuringExecution?: DatabaseSpecAffinityPodAffinityPreferredDuringSchedulingIgnoredDuringExecution[];
+  /**
+   * Must hold when a member is scheduled.
+   *
+   * Items: at most 8
+   *
+   * Each item: Pods to be near to, and what near means.
+   */
+  requiredDuringSchedulingIgnoredDuringExecution?: DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution[];
+}
+
+export interface DatabaseSpecAffinityPodAntiAffinity {
+  /**
+   * Holds where it can.
+   *
+   * Items: at most 8
+   *
+   * Each item: A term and how much it counts.
+   */
+  preferredDuringSchedulingIgnoredDuringExecution?: DatabaseSpecAffinityPodAntiAffinityPreferredDuringSchedulingIgnoredDuringExecution[];
+  /**
+   * Must hold when a member is scheduled.
+   *
+   * Items: at most 8
+   *
+   * Each item: Pods to be away from, and what away means.
+   */
+  requiredDuringSchedulingIgnoredDuringExecution?: DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution[];
 }
 
 export interface DatabaseSpecBackupsRetention {
@@ -312,6 +468,65 @@ export interface DatabaseSpecRestoreFromRepository {
   volume?: DatabaseSpecRestoreFromRepositoryVolume;
 }
 
+export interface DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecution {
+  /** A kind of node. */
+  preference: DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecutionPreference;
+  /**
+   * How much it counts.
+   *
+   * Format: int32
+   * Value: at least 1, at most 100
+   */
+  weight: number;
+}
+
+export interface DatabaseSpecAffinityNodeAffinityRequiredDuringSchedulingIgnoredDuringExecution {
+  /**
+   * Any one of them has to hold.
+   *
+   * Items: at least 1, at most 8
+   *
+   * Each item: A kind of node.
+   */
+  nodeSelectorTerms: DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecutionPreference[];
+}
+
+export interface DatabaseSpecAffinityPodAffinityPreferredDuringSchedulingIgnoredDuringExecution {
+  /** Pods to be near to, and what near means. */
+  podAffinityTerm: DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution;
+  /**
+   * How much it counts.
+   *
+   * Format: int32
+   * Value: at least 1, at most 100
+   */
+  weight: number;
+}
+
+export interface DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution {
+  /** Which pods of this namespace. */
+  labelSelector?: DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecutionLabelSelector;
+  /**
+   * Label of nodes; those with the same value are one place.
+   *
+   * Length: at least 1, at most 316
+   * Pattern: ^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$
+   */
+  topologyKey: string;
+}
+
+export interface DatabaseSpecAffinityPodAntiAffinityPreferredDuringSchedulingIgnoredDuringExecution {
+  /** Pods to be away from, and what away means. */
+  podAffinityTerm: DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution;
+  /**
+   * How much it counts.
+   *
+   * Format: int32
+   * Value: at least 1, at most 100
+   */
+  weight: number;
+}
+
 export interface DatabaseSpecRestoreFromRepositoryVolume {
   /**
    * Name of the claim, <name>-backup of the Database that wrote it.
@@ -329,6 +544,79 @@ export interface DatabaseSpecRestoreFromRepositoryVolume {
   secretName?: string;
 }
 
+export interface DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecutionPreference {
+  /**
+   * Requirements on the node's labels that have to hold, all of them.
+   *
+   * Items: at most 16
+   *
+   * Each item: One requirement.
+   */
+  matchExpressions?: DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecutionPreferenceMatchExpressions[];
+}
+
+export interface DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecutionLabelSelector {
+  /**
+   * Requirements on the pod's labels that have to hold, all of them.
+   *
+   * Items: at most 16
+   *
+   * Each item: One requirement.
+   */
+  matchExpressions?: DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecutionLabelSelectorMatchExpressions[];
+  /**
+   * Labels that a pod has to have.
+   *
+   * Keys: at most 16
+   *
+   * Each value: Length: at most 63
+   * Each value: Pattern: ^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$
+   */
+  matchLabels?: { [key: string]: string; };
+}
+
+export interface DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecutionPreferenceMatchExpressions {
+  /**
+   * Key of the label.
+   *
+   * Length: at least 1, at most 316
+   * Pattern: ^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$
+   */
+  key: string;
+  /** How the label's value compares with values. */
+  operator: "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt";
+  /**
+   * What the value is compared with; empty for Exists and DoesNotExist.
+   *
+   * Items: at most 16
+   *
+   * Each item: Length: at most 63
+   * Each item: Pattern: ^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$
+   */
+  values?: string[];
+}
+
+export interface DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecutionLabelSelectorMatchExpressions {
+  /**
+   * Key of the label.
+   *
+   * Length: at least 1, at most 316
+   * Pattern: ^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$
+   */
+  key: string;
+  /** How the label's value compares with values. */
+  operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+  /**
+   * What the value is compared with; empty for Exists and DoesNotExist.
+   *
+   * Items: at most 16
+   *
+   * Each item: Length: at most 63
+   * Each item: Pattern: ^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$
+   */
+  values?: string[];
+}
+
 export interface StoredDatabaseSpec extends DatabaseSpec {
   size: number;
 }
@@ -336,6 +624,8 @@ export interface StoredDatabaseSpec extends DatabaseSpec {
 export interface DatabaseStatus {
   /** What the repository of spec.backups holds, as the primary saw it last. */
   backup?: DatabaseStatusBackup;
+  /** The certificate that the members have been given. */
+  certificate?: DatabaseStatusCertificate;
   /**
    * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act. BackupHealthy: only there with spec.backups; WAL reaches the repository, and the last backup succeeded.
    *
@@ -453,6 +743,15 @@ export interface DatabaseStatusBackup {
    * Value: at least 0
    */
   size?: number;
+}
+
+export interface DatabaseStatusCertificate {
+  /**
+   * Until when it is valid.
+   *
+   * Format: date-time
+   */
+  notAfter: string;
 }
 
 export interface DatabaseStatusConditions {
@@ -591,7 +890,15 @@ export interface DatabaseStatusBackupLastFailure {
   time: string;
 }
 
+export type DatabaseSpecAffinityPodAntiAffinityRequiredDuringSchedulingIgnoredDuringExecution = DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution;
+
 export type DatabaseSpecRestoreFromRepositoryS3 = DatabaseSpecBackupsS3;
+
+export type DatabaseSpecAffinityNodeAffinityRequiredDuringSchedulingIgnoredDuringExecutionNodeSelectorTerms = DatabaseSpecAffinityNodeAffinityPreferredDuringSchedulingIgnoredDuringExecutionPreference;
+
+export type DatabaseSpecAffinityPodAffinityPreferredDuringSchedulingIgnoredDuringExecutionPodAffinityTerm = DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution;
+
+export type DatabaseSpecAffinityPodAntiAffinityPreferredDuringSchedulingIgnoredDuringExecutionPodAffinityTerm = DatabaseSpecAffinityPodAffinityRequiredDuringSchedulingIgnoredDuringExecution;
 
 /** The address of Database objects, and the types of what is read and written there. */
 export const databases: Resource<StoredDatabase, Database> = {
