@@ -242,7 +242,8 @@ export class DatabaseReconciler {
       }
       // Status comes last, also after an error: what was seen is still true. The error itself is retried and logged.
       const failed = describeFailure(error);
-      if (failed) await this.#report(sight, step, context, { problems: [failed], operations });
+      const report = failed && this.#report(sight, step, context, { problems: [failed], operations });
+      await report?.catch((cause) => log.error("Cannot report", cause));
       throw error;
     }
   }

@@ -35,6 +35,40 @@ test("a Database becomes Ready, with everything it owns", async ({ world }) => {
   assert.is(findCondition(status?.conditions, "Blocked"), undefined);
 });
 
+test("what may not be done is named in the log, also when the status may not be written either", async ({ world }) => {
+  const refuse = (what: string) => {
+    const message = `${what} is forbidden`;
+    const status = {
+      kind: "Status",
+      apiVersion: "v1",
+      status: "Failure",
+      reason: "Forbidden",
+      code: 403,
+      message,
+    };
+    return Response.json(status, { status: 403 });
+  };
+  world.api.intercept = {
+    before: (_info, request) => {
+      const { pathname } = new URL(request.url);
+      if (pathname.endsWith("/orders/status")) return refuse("the status");
+      const isMerge = request.headers.get("content-type") === "application/merge-patch+json";
+      return pathname.endsWith("/databases/orders") && isMerge ? refuse("the finalizer") : undefined;
+    },
+  };
+  await world.apply("orders", { size: 1 });
+  const logged = (...words: string[]) => world.log.some((line) => words.every((word) => line.includes(word)));
+  await until(
+    5_000,
+    "both refusals in the log",
+    () =>
+      logged("Cannot report", "the status is forbidden") &&
+      logged("Reconciler error", "the finalizer is forbidden"),
+  );
+  world.api.intercept = {};
+  await world.reason("orders", "Ready");
+});
+
 test("at rest nothing is written, although Patroni renews its lock and notes its position", async ({ world }) => {
   await world.apply("orders", { size: 2 });
   await world.reason("orders", "Ready");
