@@ -62,6 +62,8 @@ export interface DatabaseSpec {
    * Pattern: ^[A-Za-z0-9][-A-Za-z0-9._/:@]*$
    */
   image?: string;
+  /** Metrics of each server, for Prometheus. */
+  monitoring?: DatabaseSpecMonitoring;
   /**
    * Labels that a node must have to run a member.
    *
@@ -160,6 +162,11 @@ export interface DatabaseSpecBackups {
    * Rule: spec.backups.volume.storageClassName cannot change ((has(self.storageClassName) ? self.storageClassName : '') == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : ''))
    */
   volume?: DatabaseSpecBackupsVolume;
+}
+
+export interface DatabaseSpecMonitoring {
+  /** Whether each member has a container "exporter" that serves them on port 9187, false by default. A change restarts the members one by one. */
+  enabled?: boolean;
 }
 
 export interface DatabaseSpecPvcRetention {
