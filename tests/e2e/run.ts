@@ -31,8 +31,9 @@ import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
 import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
+import { volumes } from "./scenarios/volume.ts";
 
-const scenarios: readonly Scenario[] = [...life, ...change, ...parameters, ...safety, ...backup];
+const scenarios: readonly Scenario[] = [...life, ...change, ...parameters, ...safety, ...backup, ...volumes];
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;

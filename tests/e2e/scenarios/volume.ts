@@ -1,0 +1,105 @@
+/**
+ * A repository on a volume claim, without anything outside the cluster.
+ * @module
+ */
+import { until } from "../../within.ts";
+import { conditionOf, database, leader, members, ready, sql } from "../database.ts";
+import { check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
+
+const name = "onvolume", copy = "fromvolume";
+
+/** Waits until BackupHealthy has this reason; returns its message. */
+async function health(run: Run, of: string, reason: string, timeoutMs: number): Promise<string> {
+  return await until(timeoutMs, `BackupHealthy of ${of} to be ${reason}`, async () => {
+    const found = conditionOf(await run.kubectl.get("databases.app.example.com", of), "BackupHealthy");
+    if (found?.["reason"] === reason) return String(found["message"]);
+    throw new Error(`${found?.["reason"]}: ${found?.["message"]}`);
+  }, 500);
+}
+
+async function patch(run: Run, spec: Record<string, unknown>): Promise<void> {
+  await run.kubectl.run(["patch", "databases", name, "--type=merge", "--patch", JSON.stringify({ spec })]);
+}
+
+async function volume(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, { size: 2 });
+
+  // A class that does not exist: told, and no member is touched.
+  const before = (await members(kubectl, name)).map(({ metadata }) => metadata.uid).join();
+  await patch(run, { backups: { volume: { size: "2Gi", storageClassName: "no-such-class" } } });
+  const told = await health(run, name, "RepositoryUnusable", 60_000);
+  check(/claim "onvolume-backup" of class "no-such-class" is not bound/.test(told), `not told why: ${told}`);
+  check(
+    (await members(kubectl, name)).map(({ metadata }) => metadata.uid).join() === before,
+    "a member restarted for a claim that is not bound",
+  );
+  await patch(run, { backups: null });
+  await kubectl.run(["delete", "persistentvolumeclaim", `${name}-backup`, "--timeout=60s"], {
+    timeoutMs: 70_000,
+  });
+
+  // The right one: every member restarts once, rows are written meanwhile.
+  const outcome = await underWrites(run, name, 2, async () => {
+    await patch(run, { backups: { volume: { size: "2Gi" } } });
+    await health(run, name, "Healthy", 240_000);
+  }, { readyTimeoutMs: 240_000 });
+  run.figure("longest time without an acknowledged row", outcome.gapMs, "ms", 10_000);
+  const pods = await members(kubectl, name);
+  check(pods.every(({ metadata }) => !before.includes(metadata.uid!)), "a member does not mount the claim");
+  await kubectl.run(["create", "job", `--from=cronjob/${name}-backup-incr`, "by-hand"]);
+  await kubectl.run(["wait", "job/by-hand", "--for=condition=Complete", "--timeout=120s"], {
+    timeoutMs: 130_000,
+  });
+
+  // Restored to a time from the Database, and, once that is gone, from its claim.
+  const primary = (await leader(kubectl, name))!;
+  const rows = await sql(kubectl, primary, "SELECT count(*) FROM written");
+  const targetTime = await sql(
+    kubectl,
+    primary,
+    `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+  );
+  await sql(kubectl, primary, "TRUNCATE written; SELECT pg_switch_wal()");
+  const startedMs = Date.now();
+  await kubectl.apply(database(copy, { size: 2, restoreFrom: { database: name, targetTime } }));
+  await ready(kubectl, copy, 240_000);
+  run.figure("restored from a volume to Ready with two members", Date.now() - startedMs, "ms", 240_000);
+  check(
+    await sql(kubectl, (await leader(kubectl, copy))!, "SELECT count(*) FROM written") === rows,
+    "not the rows of that time",
+  );
+  const mounts = (await members(kubectl, copy)).flatMap(({ spec }) => spec.volumes)
+    .filter((one: { name: string }) => one.name === "restore");
+  check(mounts.length === 0, "the source's claim is still mounted");
+  await discard(run, copy);
+  const { uid } = (await kubectl.get("databases.app.example.com", name))!.metadata;
+  await kubectl.run(["delete", "databases", name, "--timeout=120s"], { timeoutMs: 130_000 });
+  const path = `/${kubectl.namespace}/${name}-${uid}`;
+  const repository = { volume: { claimName: `${name}-backup` }, path };
+  await kubectl.apply(database(copy, { size: 1, restoreFrom: { repository } }));
+  await ready(kubectl, copy, 240_000);
+  check(
+    await sql(kubectl, `${copy}-0`, "SELECT count(*) FROM written") === "0",
+    "not all that was archived",
+  );
+  await discard(run, copy);
+
+  // The same name again, with the data and the claim that were kept; gone with the data when the policy says so.
+  await ensure(run, name, { size: 1, backups: { volume: { size: "2Gi" } } });
+  await health(run, name, "Healthy", 120_000);
+  await discard(run, name);
+  await until(60_000, "the claim to go", async () => {
+    return await kubectl.get("persistentvolumeclaim", `${name}-backup`) === undefined;
+  }, 500);
+  await kubectl.delete("job", "by-hand");
+}
+
+export const volumes: readonly Scenario[] = [
+  {
+    name: "volume",
+    what:
+      "backups on a volume: mounted by a rolling restart, restored to a time, also when the source is gone",
+    run: volume,
+  },
+];
