@@ -142,6 +142,15 @@ export interface DatabaseSpecAffinity {
 }
 
 export interface DatabaseSpecBackups {
+  /**
+   * When the last backup is tried out, in cron form, in UTC: restored on a volume of its own, all archived WAL replayed, started where nobody can reach it, counted and removed. The result is status.backup.drill.
+   *
+   * Length: at most 100
+   * Pattern: ^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$
+   */
+  drill?: string;
+  /** Whether deletionPolicy Delete makes a last backup before anything is stopped; the repository is then kept. */
+  finalBackup?: boolean;
   /** Whether no backup is made by schedule. WAL goes on to be archived. */
   paused?: boolean;
   /**
@@ -435,6 +444,13 @@ export interface DatabaseSpecBackupsSchedule {
    * Pattern: ^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$
    */
   incr?: string;
+  /**
+   * When every file of the repository is read and compared with its checksum; the result is status.backup.verify.
+   *
+   * Length: at most 100
+   * Pattern: ^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$
+   */
+  verify?: string;
 }
 
 export interface DatabaseSpecBackupsVolume {
@@ -724,11 +740,21 @@ export interface DatabaseStatus {
 
 export interface DatabaseStatusBackup {
   /**
+   * Since when the oldest WAL segment waits to be archived. Only there when that takes longer than 90 seconds.
+   *
+   * Format: date-time
+   */
+  archivePendingSince?: string;
+  /** The last restore that was tried out. */
+  drill?: DatabaseStatusBackupDrill;
+  /**
    * When the oldest backup ended, the earliest time that can be restored.
    *
    * Format: date-time
    */
   firstRecoverableTime?: string;
+  /** WAL that never reached the repository, the newest such range: no time after `after` and before `until` can be restored. */
+  gap?: DatabaseStatusBackupGap;
   /** The last backup that failed. */
   lastFailure?: DatabaseStatusBackupLastFailure;
   /**
@@ -737,6 +763,12 @@ export interface DatabaseStatusBackup {
    * Length: at most 63
    */
   lastId?: string;
+  /**
+   * When the newest WAL segment in the repository was closed: what had committed by then can be restored. At most five minutes behind while WAL arrives. It stands still in a database that nobody writes to.
+   *
+   * Format: date-time
+   */
+  lastRecoverableTime?: string;
   /**
    * When the last backup ended.
    *
@@ -750,6 +782,8 @@ export interface DatabaseStatusBackup {
    * Value: at least 0
    */
   size?: number;
+  /** The last verification of the repository. */
+  verify?: DatabaseStatusBackupVerify;
 }
 
 export interface DatabaseStatusCertificate {
@@ -882,6 +916,77 @@ export interface DatabaseStatusUpgrade {
   to: number;
 }
 
+export interface DatabaseStatusBackupDrill {
+  /**
+   * The backup that was restored.
+   *
+   * Length: at most 63
+   */
+  backup?: string;
+  /**
+   * Databases found in it.
+   *
+   * Format: int32
+   * Value: at least 0
+   */
+  databases?: number;
+  /**
+   * From its beginning until the restored server took connections.
+   *
+   * Format: int32
+   * Value: at least 0
+   */
+  durationSeconds?: number;
+  /**
+   * Why it failed.
+   *
+   * Length: at most 1024
+   */
+  message?: string;
+  /** Whether the restored server became consistent and could be read. */
+  passed: boolean;
+  /**
+   * Tables, indexes and other relations found in all of them, PostgreSQL's own included.
+   *
+   * Format: int32
+   * Value: at least 0
+   */
+  relations?: number;
+  /**
+   * When it ended.
+   *
+   * Format: date-time
+   */
+  time: string;
+}
+
+export interface DatabaseStatusBackupGap {
+  /**
+   * When the segment before the first missing one arrived.
+   *
+   * Format: date-time
+   */
+  after: string;
+  /**
+   * First missing segment.
+   *
+   * Length: at most 24
+   */
+  firstWal: string;
+  /**
+   * Last missing segment.
+   *
+   * Length: at most 24
+   */
+  lastWal: string;
+  /**
+   * When the first backup after the gap ended; absent until there is one.
+   *
+   * Format: date-time
+   */
+  until?: string;
+}
+
 export interface DatabaseStatusBackupLastFailure {
   /**
    * Why, in pgBackRest's words, without secrets.
@@ -891,6 +996,23 @@ export interface DatabaseStatusBackupLastFailure {
   message: string;
   /**
    * When it failed.
+   *
+   * Format: date-time
+   */
+  time: string;
+}
+
+export interface DatabaseStatusBackupVerify {
+  /**
+   * What is wrong, in pgBackRest's words.
+   *
+   * Length: at most 1024
+   */
+  message?: string;
+  /** Whether every file is there and as it was written. */
+  passed: boolean;
+  /**
+   * When it ended.
    *
    * Format: date-time
    */
