@@ -65,6 +65,7 @@ import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
   annotation,
   backupCondition,
+  backupSelector,
   backupStatus,
   belongsToOthers,
   claimChanges,
@@ -80,6 +81,8 @@ import {
   factsOf,
   type Feature,
   fieldManager,
+  finalBackup,
+  finalBackupName,
   finalizer,
   group,
   isOfDatabase,
@@ -120,11 +123,12 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
   const names = namesOf(name);
   const mine = { namespace, labelSelector: `${label.database}=${name}` };
   const members = { namespace, labelSelector: selectorText(memberSelector(name)) };
-  const [statefulSet, podList, claimList, configMapList] = await Promise.all([
+  const [statefulSet, podList, claimList, configMapList, backupPodList] = await Promise.all([
     client.get(statefulSets, { namespace, name: names.statefulSet }),
     client.list(pods, members),
     client.list(persistentVolumeClaims, mine),
     client.list(configMaps, mine),
+    client.list(pods, { namespace, labelSelector: selectorText(backupSelector(name)) }),
   ]);
   const byName = new Map(configMapList.items.map((configMap) => [configMap.metadata?.name ?? "", configMap]));
   return {
@@ -137,6 +141,7 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
         .map((claim) => [names.backup, claim]),
     ),
     configMaps: byName,
+    backupPods: backupPodList.items,
     patroni: observe(name, {
       pods: podList.items,
       leader: byName.get(names.leader),
@@ -414,6 +419,11 @@ export class DatabaseReconciler {
     if (!hasFinalizer(database, finalizer)) return;
     const { client, log } = context;
     const { name, namespace, resourceVersion } = database.metadata;
+    const last = await this.#lastBackup(sight, client);
+    if (last) {
+      await this.#report(sight, last.step, context, { problems: last.problems });
+      return { requeueAfterMs: 5_000 };
+    }
     const ours = statefulSet !== undefined && isOfDatabase(statefulSet, name);
     if (ours && step.kind === "scale") {
       await client.patch(statefulSets, { namespace, name: statefulSet.metadata!.name! }, {
@@ -430,7 +440,10 @@ export class DatabaseReconciler {
     }
     if (deletionPolicyOf(database) === "Delete") {
       const names = namesOf(name);
-      const stores = [...storeClaims.values()].filter((claim) => isOfDatabase(claim, name));
+      // A last backup is not made to be deleted with the rest.
+      const stores = database.spec.backups?.finalBackup
+        ? []
+        : [...storeClaims.values()].filter((claim) => isOfDatabase(claim, name));
       for (const claim of [...claims, ...stores]) await this.#delete(persistentVolumeClaims, claim, client);
       const state = [names.leader, names.config, names.sync, names.failover].map((name) => seen.get(name));
       for (const configMap of state) if (configMap) await this.#delete(configMaps, configMap, client);
@@ -440,6 +453,32 @@ export class DatabaseReconciler {
     log.info("Deleted", { deletionPolicy: deletionPolicyOf(database) });
     const finalizers = withoutFinalizer(database, finalizer);
     await client.patch(databases, { namespace, name }, { metadata: { resourceVersion, finalizers } });
+  }
+
+  /** Sees to it that a last backup is made when spec asks for it; nothing when the deletion may go on. */
+  async #lastBackup(
+    sight: Sight,
+    client: ResourceClient,
+  ): Promise<{ step: Step; problems: Problem[] } | undefined> {
+    const { database } = sight;
+    const key = { namespace: database.metadata.namespace, name: finalBackupName(database.metadata.name) };
+    const last = finalBackup(sight, await client.get(jobs, key), this.#planOptions(database));
+    if (last.kind === "none") return undefined;
+    if (last.kind === "failed") {
+      return { step: wait("FinalBackupFailed", last.problem.message), problems: [last.problem] };
+    }
+    const step = wait("Deleting", last.message);
+    try {
+      const obstacle = await this.#ensure(
+        { resource: jobs, desired: last.job, once: true },
+        database,
+        client,
+      );
+      return { step, problems: obstacle ? [obstacle] : [] };
+    } catch (error) {
+      if (isForbidden(error)) return undefined; // the namespace goes too: nothing can be made in it any more
+      throw error;
+    }
   }
 
   async #delete<Read extends KubernetesObject>(
@@ -558,7 +597,7 @@ export function addDatabaseController(
       owns(services, { labelSelector, predicate: intended }),
       owns(podDisruptionBudgets, { labelSelector, predicate: intended }),
       owns(cronJobs, { labelSelector, predicate: intended }),
-      owns(jobs, { labelSelector, predicate: intended }),
+      owns(jobs, { labelSelector }),
     ],
     watches: [
       watches(pods, { labelSelector, map, predicate: changed(podFacts) }),

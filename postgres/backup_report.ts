@@ -3,9 +3,12 @@
  * @module
  */
 import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
+import { drillReport } from "./drill.ts";
 import { annotation } from "./names.ts";
 import type { Sight } from "./sight.ts";
 import type { Claim } from "./status.ts";
+
+type BackupStatus = NonNullable<DatabaseStatus["backup"]>;
 
 /** The agent's note on the primary's pod, as far as it can be read. */
 export interface BackupReport {
@@ -13,8 +16,14 @@ export interface BackupReport {
   readonly problem?: string;
   /** When the oldest backup ended: the earliest time that can be restored. */
   readonly first?: string;
+  /** The latest time that can be restored, as far as it is told. */
+  readonly recoverable?: string;
+  /** Since when a WAL segment waits, when that is long. */
+  readonly pending?: string;
   readonly last?: { readonly id: string; readonly time: string; readonly size: number };
+  readonly gap?: NonNullable<BackupStatus["gap"]>;
   readonly failure?: { readonly time: string; readonly message: string };
+  readonly verify?: NonNullable<BackupStatus["verify"]>;
 }
 
 /** The report of the primary; `undefined` while there is none. */
@@ -23,22 +32,45 @@ export function backupReport({ pods, patroni }: Pick<Sight, "pods" | "patroni">)
   try {
     const report: unknown = JSON.parse(primary?.metadata?.annotations?.[annotation.backup] ?? "null");
     if (typeof report !== "object" || report === null) return undefined;
-    const { problem, first, last, failure } = report as Record<string, unknown>;
+    const { problem, first, recoverable, pending, last, gap, failure, verify } = report as Record<
+      string,
+      unknown
+    >;
     const { id, time, size } = fields(last);
     const failed = fields(failure);
     return {
       ...(typeof problem === "string" ? { problem: problem.slice(0, 1000) } : {}),
       ...(isTime(first) ? { first } : {}),
+      ...(isTime(recoverable) ? { recoverable } : {}),
+      ...(isTime(pending) ? { pending } : {}),
       ...(typeof id === "string" && isTime(time) && typeof size === "number"
         ? { last: { id: id.slice(0, 63), time, size } }
         : {}),
+      ...gapOf(fields(gap)),
       ...(isTime(failed["time"]) && typeof failed["message"] === "string"
         ? { failure: { time: failed["time"], message: failed["message"].slice(0, 1000) } }
         : {}),
+      ...verifyOf(fields(verify)),
     };
   } catch {
     return undefined; // not JSON: the agent's next note replaces it
   }
+}
+
+function gapOf({ firstWal, lastWal, after, until }: Record<string, unknown>): Pick<BackupReport, "gap"> {
+  if (!isSegment(firstWal) || !isSegment(lastWal) || !isTime(after)) return {};
+  return { gap: { firstWal, lastWal, after, ...(isTime(until) ? { until } : {}) } };
+}
+
+function verifyOf({ time, passed, message }: Record<string, unknown>): Pick<BackupReport, "verify"> {
+  if (!isTime(time) || typeof passed !== "boolean") return {};
+  return {
+    verify: { time, passed, ...(typeof message === "string" ? { message: message.slice(0, 1000) } : {}) },
+  };
+}
+
+function isSegment(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9A-F]{24}$/.test(value);
 }
 
 function fields(value: unknown): Record<string, unknown> {
@@ -49,14 +81,15 @@ function isTime(value: unknown): value is string {
   return typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value);
 }
 
-/** status.backup. What is known stays while nobody leads; a failure stays until another one. */
+/** status.backup. What is known stays while nobody leads; results stay until there are newer ones. */
 export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
   const { database } = sight;
   if (!database.spec.backups) return undefined;
   const before = database.status?.backup;
+  const tried = drillReport(sight.backupPods);
+  const drill = tried && !(before?.drill && before.drill.time > tried.time) ? tried : before?.drill;
   const report = backupReport(sight);
-  if (!report) return before;
-  const lastFailure = report.failure ?? before?.lastFailure;
+  if (!report) return drill ? { ...before, drill } : before;
   // While the repository cannot be read, what was in it is the best that is known.
   const known = report.problem !== undefined && report.last === undefined;
   return {
@@ -64,7 +97,12 @@ export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
     lastSuccessTime: known ? before?.lastSuccessTime : report.last?.time,
     size: known ? before?.size : report.last?.size,
     firstRecoverableTime: known ? before?.firstRecoverableTime : report.first,
-    lastFailure,
+    lastRecoverableTime: known ? before?.lastRecoverableTime : report.recoverable,
+    archivePendingSince: report.pending,
+    gap: known ? before?.gap : report.gap,
+    lastFailure: report.failure ?? before?.lastFailure,
+    verify: report.verify ?? before?.verify,
+    drill,
   };
 }
 
@@ -90,9 +128,27 @@ export function backupCondition(sight: Sight, problem?: string): Claim | undefin
       "WAL is archived but there is no base backup: nothing can be restored yet",
     );
   }
-  const failed = backupStatus(sight)?.lastFailure;
+  if (report.gap && !report.gap.until) {
+    const { firstWal, lastWal, after } = report.gap;
+    return claim(
+      "False",
+      "WalMissing",
+      `WAL ${firstWal} to ${lastWal} never reached the repository: no time after ${after} can be restored until ` +
+        "another backup is made, which begins by itself",
+    );
+  }
+  if (report.pending) {
+    return claim("False", "WalWaiting", `WAL waits to be archived since ${report.pending}`);
+  }
+  const { lastFailure: failed, verify, drill } = backupStatus(sight) ?? {};
   if (failed && Date.parse(failed.time) > Date.parse(report.last.time)) {
     return claim("False", "BackupFailed", `The last backup failed at ${failed.time}: ${failed.message}`);
+  }
+  if (verify && !verify.passed) {
+    return claim("False", "VerifyFailed", `The repository was damaged at ${verify.time}: ${verify.message}`);
+  }
+  if (drill && !drill.passed) {
+    return claim("False", "DrillFailed", `The restore tried at ${drill.time} failed: ${drill.message}`);
   }
   return claim(
     "True",

@@ -3,10 +3,11 @@
  *
  * Constant texts, mounted beside patroni.yml: nothing of a Database is pasted into them. pgBackRest has to run where
  * the data is, and a Job that may execute commands in other pods would need a powerful permission. So each member has
- * an agent that takes one order only, `backup`, from whoever holds the token; Jobs need no Kubernetes permission.
+ * an agent that takes one order only, to back up or to verify, from whoever holds the token; Jobs need no Kubernetes permission.
  * @module
  */
 import { annotation, backupPort } from "./names.ts";
+import { dataFolder } from "./scripts.ts";
 
 /** Folder of the mounted Secret `<name>-backup`; empty while the Database has no backups. */
 export const backupFolder = "/etc/pgbackrest";
@@ -23,6 +24,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import re
 import subprocess
 import threading
@@ -30,14 +32,23 @@ import time
 
 import member
 
+WAL = "${dataFolder}/pg_wal/"
 FOLDER = "${backupFolder}/"
 COMMAND = ${JSON.stringify(pgbackrest.split(" "))}
 ARCHIVER = "SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver"
+ARCHIVED = "SELECT last_archived_wal, extract(epoch FROM last_archived_time)::bigint FROM pg_stat_archiver"
+# A segment that waits longer for the archive than this, in seconds, is told; archive_timeout closes one after 60.
+PENDING = 90
+# Seconds after which a newer last recoverable time is worth a note, and after which WAL is looked through for gaps.
+NEWER, LOOK = 300, 3600
+# Seconds without a byte from the store when it is only looked at: its reason is in the status within a minute.
+PROBE = "--io-timeout=15"
 
 lock = threading.Lock()
 wake = threading.Event()
 orders = {}  # by id: {"state": "running" | "done" | "failed", "message": ...}
 failure = None  # the last backup that failed here: {"time", "message"}
+verified = None  # the last verification here: {"time", "passed", "message"}
 
 
 def read(name):
@@ -71,7 +82,7 @@ def run(*arguments, timeout=300):
 
 def setup():
     """Makes the stanza, which is nothing when it is there, and sees one WAL segment arrive."""
-    for arguments in (["stanza-create"], ["check", "--archive-timeout=30"]):
+    for arguments in (["stanza-create", PROBE], ["check", PROBE, "--archive-timeout=30"]):
         words = run(*arguments)[1]
         if words:
             return words
@@ -85,52 +96,138 @@ def archiver_fails():
         return False
 
 
-def inspect():
-    """What is in the repository."""
-    text, words = run("info", "--output=json", timeout=120)
+def pending():
+    """Since when, in seconds since 1970, the oldest segment waits for the archive; None when none waits for long."""
+    times = []
+    for name in os.listdir(WAL + "archive_status"):
+        try:
+            if name.endswith(".ready"):
+                times.append(os.stat(WAL + "archive_status/" + name).st_mtime)
+        except FileNotFoundError:
+            pass  # archived meanwhile
+    oldest = min(times, default=time.time())
+    return oldest if oldest < time.time() - PENDING else None
+
+
+def recoverable():
+    """When the last archived segment was closed, in seconds since 1970; when it arrived, if it is not here any more."""
+    name, _, arrived = member.query(ARCHIVED).partition("|")
+    if not arrived:
+        return None
+    try:
+        return min(os.stat(WAL + name).st_mtime, float(arrived))
+    except FileNotFoundError:
+        return float(arrived)
+
+
+def number(segment):
+    return int(segment[8:16], 16) * 256 + int(segment[16:24], 16)
+
+
+def gap(stanza, backups):
+    """The newest range of WAL since the oldest backup that is neither in the repository nor waiting here."""
+    archive = stanza["archive"][-1]["id"]
+    text, words = run("repo-ls", "--recurse", "--output=json", "archive/db/" + archive, timeout=600)
     if words:
-        return {"problem": words}
-    stanzas = json.loads(text)
-    backups = [one for one in (stanzas[0]["backup"] if stanzas else []) if not one.get("error")]
-    if not backups:
-        return {}
-    last = max(backups, key=lambda one: one["timestamp"]["stop"])
-    first = min(one["timestamp"]["stop"] for one in backups)
-    return {
-        "first": member.instant(first),
-        "last": {"id": last["label"], "time": member.instant(last["timestamp"]["stop"]), "size": last["info"]["size"]},
-    }
+        return None
+    oldest = min(number(one["archive"]["start"]) for one in backups)
+    arrived = {}
+    for path, one in json.loads(text).items():
+        found = re.search(r"([0-9A-F]{24})-[0-9a-f]{40}", path)
+        if found and number(found.group(1)) >= oldest:
+            arrived[found.group(1)] = one["time"]
+    newest, before = None, None
+    for segment in sorted(arrived):
+        if before and number(segment) > number(before) + 1:
+            missing = [segment[:8] + "%08X%08X" % divmod(at, 256) for at in range(number(before) + 1, number(segment))]
+            if not any(os.path.exists(WAL + "archive_status/" + name + ".ready") for name in missing):
+                newest = {"firstWal": missing[0], "lastWal": missing[-1], "after": member.instant(arrived[before])}
+        before = segment
+    if newest:
+        later = [one for one in backups if number(one["archive"]["start"]) > number(newest["lastWal"])]
+        if later:
+            newest["until"] = member.instant(min(one["timestamp"]["stop"] for one in later))
+    return newest
+
+
+def stanza_info():
+    """What the repository holds, and what went wrong, if anything."""
+    text, words = run("info", PROBE, "--output=json", timeout=120)
+    stanza = next(iter(json.loads(text or "[]")), None) if words is None else None
+    return stanza, [one for one in (stanza or {}).get("backup", []) if not one.get("error")], words
+
+
+class Watch:
+    """What was found so far, on a primary with a repository."""
+
+    def __init__(self):
+        self.ready = None  # what was set up
+        self.told = None  # what was noted last
+        self.newest = 0  # the last recoverable time that was noted
+        self.gap = None
+        self.looked = (None, 0)  # the last backup and the time when the gap was looked for
+
+    def look(self):
+        text = read("pgbackrest.conf")
+        if text is None or not member.leads():
+            # Whoever leads next sets it up anew; what this one said is read only while it leads.
+            self.__init__()
+            orders_ready.clear()
+            return
+        now = hashlib.sha256((text + (read("ca.crt") or "")).encode()).hexdigest()
+        waits = pending()
+        words = None
+        if self.ready != now or archiver_fails():
+            with lock:
+                busy = any(order["state"] == "running" for order in orders.values())
+            words = None if busy else setup()
+            self.ready = None if words else now
+            self.looked = (None, 0)
+        elif waits:
+            words = run("stanza-create", PROBE)[1]
+            self.ready = None if words else now
+        orders_ready.set() if self.ready else orders_ready.clear()
+        report = {"problem": words} if words else self.inspect()
+        if waits:
+            report["pending"] = member.instant(waits)
+        if failure:
+            report["failure"] = failure
+        if verified:
+            report["verify"] = verified
+        if report != self.told:
+            member.note("${annotation.backup}", report)
+            self.told = report
+
+    def inspect(self):
+        """What is in the repository."""
+        stanza, backups, words = stanza_info()
+        if words:
+            return {"problem": words}
+        if not backups:
+            return {}
+        last = max(backups, key=lambda one: one["timestamp"]["stop"])
+        first = min(one["timestamp"]["stop"] for one in backups)
+        # A stop time alone is recoverable as well: the backup is whole by then.
+        newest = max(recoverable() or 0, last["timestamp"]["stop"])
+        if not 0 <= newest - self.newest < NEWER:
+            self.newest = newest
+        if self.looked[0] != last["label"] or time.monotonic() - self.looked[1] > LOOK:
+            self.gap = gap(stanza, [one for one in backups if one["database"]["id"] == last["database"]["id"]])
+            self.looked = (last["label"], time.monotonic())
+        return {
+            "first": member.instant(first),
+            "recoverable": member.instant(self.newest),
+            "last": {"id": last["label"], "time": member.instant(last["timestamp"]["stop"]), "size": last["info"]["size"]},
+            **({"gap": self.gap} if self.gap else {}),
+        }
 
 
 def watch():
-    ready = told = None  # what was set up, and what was noted last
+    found = Watch()
     while True:
         wake.clear()
         try:
-            text = read("pgbackrest.conf")
-            if text is None:
-                ready = None
-            elif member.leads():
-                now = hashlib.sha256((text + (read("ca.crt") or "")).encode()).hexdigest()
-                report = {}
-                if ready != now or archiver_fails():
-                    with lock:
-                        busy = any(order["state"] == "running" for order in orders.values())
-                    words = None if busy else setup()
-                    ready = None if words else now
-                    if words:
-                        report["problem"] = words
-                orders_ready.set() if ready else orders_ready.clear()
-                report = {**inspect(), **report}
-                if failure:
-                    report["failure"] = failure
-                if report != told:
-                    member.note("${annotation.backup}", report)
-                    told = report
-            else:
-                # Whoever leads next sets it up anew; what this one said is read only while it leads.
-                ready = told = None
-                orders_ready.clear()
+            found.look()
         except Exception as error:
             print("backups: %s: %s" % (type(error).__name__, clean(str(error))), flush=True)
         wake.wait(15)
@@ -139,14 +236,25 @@ def watch():
 orders_ready = threading.Event()
 
 
-def backup(id, kind):
-    global failure
-    words = run("backup", "--type=" + kind, timeout=86_000)[1]
-    if words:
-        failure = {"time": member.instant(time.time()), "message": words}
+def verify():
+    """Reads every file of the repository; returns what is wrong, in pgBackRest's words."""
+    text, words = run("verify", "--output=text", timeout=86_000)
+    if words is None and not re.search("^status: ok$", text, re.M):
+        words = re.sub(r"\\s+", " ", text).strip()[:500] or "pgbackrest verify said nothing"
+    return words
+
+
+def carry_out(id, kind):
+    global failure, verified
+    words = verify() if kind == "verify" else run("backup", "--type=" + kind, timeout=86_000)[1]
+    ended = member.instant(time.time())
+    if kind == "verify":
+        verified = {"time": ended, "passed": words is None, **({"message": words} if words else {})}
+    elif words:
+        failure = {"time": ended, "message": words}
     with lock:
         orders[id] = {"state": "failed" if words else "done", "message": words or ""}
-    print("backup %s: %s" % (id, words or "done"), flush=True)
+    print("%s %s: %s" % (kind, id, words or "done"), flush=True)
     wake.set()
 
 
@@ -158,11 +266,11 @@ def order(id, kind):
         if not orders_ready.is_set():
             return {"state": "unready", "message": "the repository is not set up on this member"}
         if any(order["state"] == "running" for order in orders.values()):
-            return {"state": "waiting", "message": "another backup runs"}
+            return {"state": "waiting", "message": "another backup or verification runs"}
         for old in list(orders)[:-50]:
             del orders[old]
         orders[id] = {"state": "running", "message": ""}
-    threading.Thread(target=backup, args=(id, kind), daemon=True).start()
+    threading.Thread(target=carry_out, args=(id, kind), daemon=True).start()
     return {"state": "running", "message": ""}
 
 
@@ -180,8 +288,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             id, kind = asked["id"], asked["type"]
         except (ValueError, KeyError, TypeError):
             return self.answer(400, {"state": "refused", "message": "expected id and type"})
-        if kind not in ("full", "diff", "incr") or not re.fullmatch(r"[a-z0-9.-]{1,253}", str(id)):
-            return self.answer(400, {"state": "refused", "message": "expected an id and one of full, diff, incr"})
+        if kind not in ("full", "diff", "incr", "verify") or not re.fullmatch(r"[a-z0-9.-]{1,253}", str(id)):
+            return self.answer(400, {"state": "refused", "message": "expected an id and one of full, diff, incr, verify"})
         if not member.leads():
             return self.answer(409, {"state": "elsewhere", "message": "this member does not lead"})
         return self.answer(200, order(id, kind))

@@ -10,7 +10,15 @@ import type { CronJob, Job, JobSpec } from "../types/batch/v1.ts";
 import type { PodSpec, Secret, Service } from "../types/core/v1.ts";
 import { backupFolder, pgbackrest } from "./backup_scripts.ts";
 import { type Bucket, type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
-import { backupPort, identityOf, label, memberSelector, namesOf, ownedMetadata } from "./names.ts";
+import {
+  backupPort,
+  backupSelector,
+  identityOf,
+  label,
+  memberSelector,
+  namesOf,
+  ownedMetadata,
+} from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
 import { dataFolder, folder, volumeFolder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
@@ -18,6 +26,8 @@ import { containerSecurity, podSecurity } from "./security.ts";
 /** Kinds of backup in pgBackRest's words. */
 export const backupTypes = ["full", "diff", "incr"] as const;
 export type BackupType = typeof backupTypes[number];
+/** What a Job asks the agent beside the primary for. */
+export type Order = BackupType | "verify";
 
 /** What archives one WAL segment; `true` throws it away, as archive_mode can only change with a restart. */
 export function archiveCommand(database: Database): string {
@@ -203,8 +213,22 @@ export function desiredBackupService(database: Database, ownerReferences: readon
 /** 31 February: what has no schedule is suspended too, and is there to make Jobs from by hand. */
 const never = "0 0 31 2 *";
 
+/** What the CronJobs have in common; they are suspended without a schedule, when paused, and without members. */
+export function scheduled(database: Database, schedule: string | undefined) {
+  return {
+    schedule: schedule ?? never,
+    timeZone: "Etc/UTC",
+    suspend: schedule === undefined || database.spec.backups?.paused === true || sizeOf(database) === 0,
+    concurrencyPolicy: "Forbid",
+    startingDeadlineSeconds: 3600,
+    successfulJobsHistoryLimit: 3,
+    failedJobsHistoryLimit: 3,
+  } as const;
+}
+
 /**
- * One CronJob for each kind of backup, also for those without a schedule: `kubectl create job --from=cronjob/...`.
+ * One CronJob for each kind of backup and for the verification, also for those without a schedule:
+ * `kubectl create job --from=cronjob/...`.
  *
  * @param image the members' image, which has Python
  */
@@ -213,26 +237,28 @@ export function desiredCronJobs(
   ownerReferences: readonly OwnerReference[],
   { image }: { image: string },
 ): CronJob[] {
-  const { name } = identityOf(database);
-  const { schedule, paused } = database.spec.backups ?? {};
-  return backupTypes.map((type) => ({
+  const { schedule } = database.spec.backups ?? {};
+  return cronJobNames(identityOf(database).name).map(({ order, name }) => ({
     apiVersion: "batch/v1",
     kind: "CronJob",
-    metadata: ownedMetadata(database, `${namesOf(name).backup}-${type}`, ownerReferences),
+    metadata: ownedMetadata(database, name, ownerReferences),
     spec: {
-      schedule: schedule?.[type] ?? never,
-      timeZone: "Etc/UTC",
-      suspend: schedule?.[type] === undefined || paused === true || sizeOf(database) === 0,
-      concurrencyPolicy: "Forbid",
-      startingDeadlineSeconds: 3600,
-      successfulJobsHistoryLimit: 3,
-      failedJobsHistoryLimit: 3,
+      ...scheduled(database, schedule?.[order]),
       jobTemplate: {
         metadata: { labels: backupLabels(database) },
-        spec: jobSpec(database, type, image),
+        spec: jobSpec(database, order, image),
       },
     },
   }));
+}
+
+/** The names of those CronJobs, with what they ask the agent for. */
+export function cronJobNames(database: string): { order: Order; name: string }[] {
+  const { backup, verify } = namesOf(database);
+  return [
+    ...backupTypes.map((order) => ({ order, name: `${backup}-${order}` })),
+    { order: "verify" as const, name: verify },
+  ];
 }
 
 /** A backup that is asked for once; its name says which, so that it is never made twice. */
@@ -256,12 +282,11 @@ export function desiredBackupJob(
 }
 
 /** A pod of a backup is no member. */
-function backupLabels(database: Database): Record<string, string> {
-  const { name } = identityOf(database);
-  return { [label.database]: name, [label.component]: "backup" };
+export function backupLabels(database: Database): Record<string, string> {
+  return backupSelector(identityOf(database).name);
 }
 
-function jobSpec(database: Database, type: BackupType, image: string): JobSpec {
+function jobSpec(database: Database, order: Order, image: string): JobSpec {
   const { name, namespace } = identityOf(database);
   const names = namesOf(name);
   const service = `${names.backup}.${namespace}.svc`;
@@ -274,7 +299,7 @@ function jobSpec(database: Database, type: BackupType, image: string): JobSpec {
       name: "backup",
       image,
       imagePullPolicy: "IfNotPresent",
-      command: ["python3", `${folder.config}/backup.py`, service, type],
+      command: ["python3", `${folder.config}/backup.py`, service, order],
       resources: { requests: { cpu: "10m", memory: "32Mi" } },
       securityContext: containerSecurity,
       terminationMessagePolicy: "FallbackToLogsOnError",

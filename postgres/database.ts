@@ -41,9 +41,16 @@ export interface Database {
         readonly storageClassName?: string;
         readonly secretName?: string;
       };
-      readonly schedule?: { readonly full?: string; readonly diff?: string; readonly incr?: string };
+      readonly schedule?: {
+        readonly full?: string;
+        readonly diff?: string;
+        readonly incr?: string;
+        readonly verify?: string;
+      };
       readonly retention?: { readonly count?: number; readonly days?: number };
       readonly paused?: boolean;
+      readonly drill?: string;
+      readonly finalBackup?: boolean;
     };
     readonly restoreFrom?: {
       readonly database?: string;

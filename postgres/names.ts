@@ -64,6 +64,9 @@ export interface Names {
   readonly disruptionBudget: string;
   /** Secret of the members with the repository, Service of the agents, and what the names of CronJobs and Jobs begin with. */
   readonly backup: string;
+  /** CronJobs that verify the repository, and that try a restore. */
+  readonly verify: string;
+  readonly drill: string;
   /** Patroni's own ConfigMaps: the lock, the dynamic configuration, the synchronous members, the switchover. */
   readonly leader: string;
   readonly config: string;
@@ -85,6 +88,8 @@ export function namesOf(name: string): Names {
     statefulSet: name,
     disruptionBudget: name,
     backup: `${name}-backup`,
+    verify: `${name}-verify`,
+    drill: `${name}-drill`,
     leader: `${name}-leader`,
     config: `${name}-config`,
     sync: `${name}-sync`,
@@ -114,6 +119,11 @@ export function ordinalOf(name: string, podOrClaim: string): number | undefined 
 /** The labels by which the members are found: by Patroni, the Services, the StatefulSet and the budget. */
 export function memberSelector(name: string): Record<string, string> {
   return { [label.database]: name, [label.component]: "postgres" };
+}
+
+/** The labels of the pods of backups, verifications and drills: none is a member. */
+export function backupSelector(name: string): Record<string, string> {
+  return { [label.database]: name, [label.component]: "backup" };
 }
 
 /** The labels of everything that is owned; of members only together with {@link memberSelector}. */

@@ -9,6 +9,7 @@ import type { ConfigMap } from "../types/core/v1.ts";
 import { agent, memberLibrary } from "./agent.ts";
 import { backupAgent, backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
+import { drill } from "./drill.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
 import { restore } from "./restore.ts";
@@ -98,6 +99,7 @@ export function desiredPatroniConfigMap(
       "backup_agent.py": backupAgent,
       "backup.py": backupOrder,
       "restore.py": restore,
+      "drill.py": drill,
       "application.sql": application,
     },
   } satisfies ConfigMap;

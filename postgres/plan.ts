@@ -12,17 +12,18 @@ import { configMaps, persistentVolumeClaims, secrets, serviceAccounts, services 
 import { podDisruptionBudgets } from "../types/policy/v1.ts";
 import { roleBindings, roles } from "../types/rbac.authorization.k8s.io/v1.ts";
 import { backupReport } from "./backup_report.ts";
-import { backupTypes, desiredBackupJob, desiredBackupService, desiredCronJobs } from "./backups.ts";
+import { cronJobNames, desiredBackupJob, desiredBackupService, desiredCronJobs } from "./backups.ts";
 import { credentialsProblem, desiredCredentials, type Passwords } from "./credentials.ts";
 import { type OwnerReference, sizeOf } from "./database.ts";
 import type { Step } from "./decide.ts";
 import { desiredDisruptionBudget } from "./disruption_budget.ts";
+import { desiredDrill } from "./drill.ts";
 import { annotation, namesOf } from "./names.ts";
 import { desiredPatroniConfigMap } from "./patroni.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
 import { type Repository, repositoryOf } from "./repository.ts";
 import { desiredRepositoryClaim, repositoryClaims } from "./repository_claim.ts";
-import { backupRequest, type Refusal } from "./requests.ts";
+import { backupRequest, gapBackupId, type Refusal } from "./requests.ts";
 import { restores } from "./restore_source.ts";
 import { desiredPodsService, desiredReadOnlyService, desiredService } from "./services.ts";
 import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sight.ts";
@@ -202,15 +203,15 @@ function wantedBackups(
   const image = imageOf(effective, imageTemplate);
   const report = backupReport(sight);
   const isFirst = report && !report.problem && !report.last && !effective.spec.backups.paused;
-  const once = [isFirst ? { id: "first", type: "full" as const } : [], backup ?? []].flat();
+  // A hole in the WAL is closed by any backup after it.
+  const hole = report?.gap && !report.gap.until ? { id: gapBackupId(report.gap), type: "incr" as const } : [];
+  const once = [isFirst ? { id: "first", type: "full" as const } : [], hole, backup ?? []].flat();
   return {
     wanted: [
       { resource: services, desired: desiredBackupService(database, owner), feature: "backups" },
-      ...desiredCronJobs(database, owner, { image }).map((desired): Wanted => ({
-        resource: cronJobs,
-        desired,
-        feature: "backups",
-      })),
+      ...[...desiredCronJobs(database, owner, { image }), desiredDrill(database, owner, { image })].map(
+        (desired): Wanted => ({ resource: cronJobs, desired, feature: "backups" }),
+      ),
       // Its name says which backup it is.
       ...once.map((one): Wanted => ({
         resource: jobs,
@@ -232,7 +233,8 @@ function unwanted(sight: Sight): Unwanted[] {
   const gone: Unwanted[] = [];
   if (sizeOf(database) < 2) gone.push({ resource: podDisruptionBudgets, name: names.disruptionBudget });
   if (database.spec.backups === undefined) {
-    gone.push(...backupTypes.map((type) => ({ resource: cronJobs, name: `${names.backup}-${type}` })));
+    const schedules = [...cronJobNames(name).map((one) => one.name), names.drill];
+    gone.push(...schedules.map((name) => ({ resource: cronJobs, name })));
     gone.push({ resource: services, name: names.backup });
   }
   if (database.spec.backups === undefined && !restores(sight) && seen.get(names.backup)) {

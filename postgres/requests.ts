@@ -52,7 +52,13 @@ export function switchoverRequest(sight: Sight): { operations: Operations; refus
 }
 
 /** The id ends a Job's name, of at most 63 characters, apart from those of the CronJobs. */
-const backupId = /^(?:(full|diff|incr)@)?((?!full|diff|incr|first)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?)$/;
+const backupId =
+  /^(?:(full|diff|incr)@)?((?!full|diff|incr|first|gap-|final)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?)$/;
+
+/** The id of the backup that closes a gap in the WAL: it is made once for each gap. */
+export function gapBackupId({ lastWal }: { readonly lastWal: string }): string {
+  return `gap-${lastWal.slice(-11).toLowerCase()}`;
+}
 
 /** The backup asked for; nothing when there is no new request. `asked` belongs into status.operations.backup. */
 export function backupRequest(

@@ -10,6 +10,7 @@ import { backupFolder } from "./backup_scripts.ts";
 import { repositoryFolder, type RepositorySecret, settingsText, storeLines } from "./backups.ts";
 import type { Database } from "./database.ts";
 import type { RestoreSource } from "./restore_source.ts";
+import { privateServer, words } from "./private_server.ts";
 import { dataFolder, folder } from "./scripts.ts";
 
 /** Files for the members' Secret: what to restore, from where. They go when the data is there. */
@@ -56,19 +57,12 @@ DATA = "${dataFolder}"
 WORK = DATA + ".restoring"
 FOLDER = "${backupFolder}/"
 COMMAND = ["pgbackrest", "--config=" + FOLDER + "restore.conf", "--stanza=db"]
-HBA, IDENT, LOG = "/tmp/restore_hba.conf", "/tmp/restore_ident.conf", "/tmp/restore.log"
-
-
-def read(path):
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
+LOG = "/tmp/restore.log"
+${words}
+${privateServer}
 def fail(words):
     """Leaves nothing behind; the words become the container's termination message."""
-    for value in re.findall(r"^repo1-(?:s3-key|s3-key-secret|cipher-pass)=(.+)$", read(FOLDER + "restore.conf"), re.M):
-        words = words.replace(value, "***")
-    words = "${restoreFailure}: " + re.sub(r"\\s+", " ", words)[:1500]
+    words = "${restoreFailure}: " + clean(words, read(FOLDER + "restore.conf"))[:1500]
     print(words, flush=True)
     for left in (WORK, DATA + ".failed"):
         shutil.rmtree(left, ignore_errors=True)
@@ -80,9 +74,7 @@ def fail(words):
 def run(*arguments):
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
     if ended.returncode:
-        errors = re.findall(r"ERROR: (\\[[0-9]+\\]: .*?)(?=\\n *\\*\\*\\*|\\n\\S|\\Z)", ended.stderr, re.S)
-        code = re.search(r"<Code>([^<]*)</Code>", ended.stderr)
-        fail("pgBackRest: " + (errors[0] if errors else ended.stderr or ended.stdout) + (" " + code.group(1) if code else ""))
+        fail("pgBackRest: " + said(ended))
     return ended.stdout
 
 
@@ -128,38 +120,16 @@ for left in ("patroni.dynamic.json", "standby.signal"):
     if os.path.exists(WORK + "/" + left):
         os.remove(WORK + "/" + left)
 
-with open(HBA, "w", encoding="utf-8") as file:
-    file.write("local all all peer\\n")
-open(IDENT, "w", encoding="utf-8").close()
 binaries = json.loads(read("${folder.config}/patroni.yml"))["postgresql"]["bin_dir"]
-settings = {
-    "listen_addresses": "",
-    "unix_socket_directories": "/tmp",
-    "hba_file": HBA,
-    "ident_file": IDENT,
-    "archive_mode": "off",
-    # Off, it takes no minimum of max_connections and others from the source.
-    "hot_standby": "off",
-    "ssl": "off",
-    "synchronous_standby_names": "",
-    "logging_collector": "off",
-    "log_destination": "stderr",
-}
-with open(LOG, "w", encoding="utf-8") as log:
-    arguments = [part for name, value in settings.items() for part in ("-c", name + "=" + value)]
-    server = subprocess.Popen([binaries + "/postgres", "-D", WORK, *arguments], stdout=log, stderr=log)
-psql = [binaries + "/psql", "-h", "/tmp", "-XAtqc", "SELECT pg_is_in_recovery()", "postgres"]
-while server.poll() is None:
-    if subprocess.run(psql, capture_output=True, text=True).stdout.strip() == "f":
-        server.send_signal(2)
-        if server.wait() == 0:
-            if os.path.isdir(DATA):
-                os.rmdir(DATA)
-            os.rename(WORK, DATA)
-            print("restored", flush=True)
-            sys.exit(0)
-        break
-    time.sleep(0.5)
+server = serve(binaries, WORK, LOG, {})
+if accepts(server, binaries):
+    server.send_signal(2)
+    if server.wait() == 0:
+        if os.path.isdir(DATA):
+            os.rmdir(DATA)
+        os.rename(WORK, DATA)
+        print("restored", flush=True)
+        sys.exit(0)
 text = read(LOG)
 reached = re.findall(r"last completed transaction was at log time ([-0-9: .]+)", text)
 fatal = re.findall(r"(?:FATAL|PANIC): +(.*)", text)

@@ -31,6 +31,8 @@ export interface Sight {
   /** The claims of repositories, by name; see repository_claim.ts. */
   readonly storeClaims: ReadonlyMap<string, StoredPersistentVolumeClaim>;
   readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
+  /** The pods of backups, verifications and drills. */
+  readonly backupPods: readonly StoredPod[];
   /** Patroni's state, as pods and ConfigMaps report it. */
   readonly patroni: Observed;
   /** The Secrets that matter, by name (repository.ts, `secretsOf`); those that are not there are missing. */
@@ -229,6 +231,8 @@ export function podFacts(pod: StoredPod): unknown {
     pod.metadata?.annotations?.[annotation.backup],
     pod.status?.startTime,
     podTrouble(pod),
+    // A member's phase says less than Patroni does; of a drill it says that there are last words to read.
+    pod.metadata?.labels?.[label.component] === "backup" && pod.status?.phase,
     member && { ...member, position: undefined, lagBytes: undefined },
   ];
 }

@@ -71,7 +71,7 @@ test("backups are switched on and off without touching a member", async ({ world
   const text = Buffer.from(secret?.data?.["pgbackrest.conf"] ?? "", "base64").toString();
   assert.match(text, /\nrepo1-s3-key-secret=very-secret\n/);
   assert.is(secret?.metadata?.annotations, undefined, "no hash of what is secret");
-  await until(5_000, "the CronJobs", () => world.names("batch/cronjobs", "orders").length === 3);
+  await until(5_000, "the CronJobs", () => world.names("batch/cronjobs", "orders").length === 5);
   const full = await world.client.get(cronJobs, inShop("orders-backup-full"));
   assert.is(full?.spec?.suspend, false);
   assert.is(full?.spec?.concurrencyPolicy, "Forbid");
@@ -241,6 +241,30 @@ test("a repository on a volume is mounted by a restart of each member, and its c
   assert.is(storage(), "5Gi", "an earlier claim keeps its size");
   await world.client.delete(databases, inShop("orders"));
   await until(5_000, "the claim to go", () => storage() === undefined);
+});
+
+test("with finalBackup the data goes only after a last backup", async ({ world }) => {
+  await giveSecret(world);
+  const spec: Partial<DatabaseSpec> = {
+    size: 1,
+    deletionPolicy: "Delete",
+    backups: { ...backups, finalBackup: true },
+  };
+  await world.apply("orders", spec);
+  await world.reason("orders", "Ready");
+  // What had become of the last backup when the member was told to go.
+  let succeeded: unknown;
+  const end = world.api.subscribe(({ table, object }) => {
+    if (table !== "/pods" || object.metadata.name !== "orders-0" || !object.metadata.deletionTimestamp) {
+      return;
+    }
+    succeeded ??= world.find("batch/jobs", "orders-backup-final")?.["status"]?.succeeded ?? "not there";
+  });
+  await world.client.delete(databases, inShop("orders"));
+  await until(8_000, "the Database to go", async () => !await world.database("orders"));
+  end();
+  assert.is(succeeded, 1);
+  assert.is(world.find("/persistentvolumeclaims", "data-orders-0"), undefined);
 });
 
 test("a Database restored from a volume mounts it until there is data", async ({ world }) => {

@@ -3,6 +3,9 @@ import * as assert from "uvu/assert";
 import { backupCondition, backupReport, backupStatus } from "../../postgres/backup_report.ts";
 import { agent, memberLibrary } from "../../postgres/agent.ts";
 import { backupAgent, backupOrder } from "../../postgres/backup_scripts.ts";
+import { desiredDrill, drill, drillReport } from "../../postgres/drill.ts";
+import { finalBackup } from "../../postgres/final_backup.ts";
+import { namesOf } from "../../postgres/names.ts";
 import {
   decodeBase64,
   desiredBackupJob,
@@ -124,12 +127,13 @@ test("archive_mode is always on, and only archive_command differs: switching bac
 test("there is a CronJob for each kind; without a schedule, paused, or without members it is suspended", () => {
   const suspended = (database: Database) =>
     desiredCronJobs(database, [], { image: "i" }).map(({ spec }) => spec?.suspend);
-  assert.equal(suspended(databaseOf()), [true, true, true]);
+  assert.equal(suspended(databaseOf()), [true, true, true, true]);
+  assert.equal(suspended(databaseOf({ schedule: { verify: "0 3 * * *" } })), [true, true, true, false]);
   const schedule = { full: "0 1 * * 0", incr: "0 * * * *" };
-  assert.equal(suspended(databaseOf({ schedule })), [false, true, false]);
-  assert.equal(suspended(databaseOf({ schedule, paused: true })), [true, true, true]);
+  assert.equal(suspended(databaseOf({ schedule })), [false, true, false, true]);
+  assert.equal(suspended(databaseOf({ schedule, paused: true })), [true, true, true, true]);
   const asleep = databaseOf({ schedule });
-  assert.equal(suspended({ ...asleep, spec: { ...asleep.spec, size: 0 } }), [true, true, true]);
+  assert.equal(suspended({ ...asleep, spec: { ...asleep.spec, size: 0 } }), [true, true, true, true]);
 });
 
 test("a backup's pod is no member, passes restricted, and holds the agent's token only", () => {
@@ -145,12 +149,15 @@ test("a backup's pod is no member, passes restricted, and holds the agent's toke
     [{ key: "token", path: "token" }],
   ]);
   for (const cronJob of desiredCronJobs(database, [], { image: "i" })) {
-    assert.ok(cronJob.metadata!.name!.length <= 52, "Kubernetes refuses longer names of CronJobs");
+    assert.ok(
+      cronJob.metadata!.name!.length <= 52 && namesOf("a".repeat(40)).drill.length <= 52,
+      "Kubernetes refuses longer names of CronJobs",
+    );
   }
 });
 
 test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
-  for (const source of [agent(["a"]), memberLibrary, backupAgent, backupOrder, restore]) {
+  for (const source of [agent(["a"]), memberLibrary, backupAgent, backupOrder, restore, drill]) {
     const variables = [...source.matchAll(/environ\[?"?([A-Z_]*)/g)].map(([, name]) => name);
     assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
     assert.not.match(source, /undefined|\[object/);
@@ -272,6 +279,89 @@ test("a restore that failed is told as such, in its own words", () => {
   }
 });
 
+test("a drill's last words become its result; one that was killed has failed; the newest counts", () => {
+  const ended = (finishedAt: string, exitCode: number, message?: string, reason?: string) => ({
+    status: {
+      containerStatuses: [{
+        name: "drill",
+        state: { terminated: { exitCode, finishedAt, message, reason } },
+      }],
+    },
+  });
+  const words = {
+    passed: true,
+    backup: "20261123-100000F",
+    durationSeconds: 7,
+    databases: 3,
+    relations: 900,
+  };
+  const passed = ended("2026-11-23T11:00:00Z", 0, JSON.stringify(words));
+  const killed = ended("2026-11-23T12:00:00Z", 137, undefined, "OOMKilled");
+  const report = (...pods: unknown[]) => drillReport(pods as never);
+  assert.is(report({ status: {} }), undefined);
+  assert.equal(report(passed), { time: "2026-11-23T11:00:00Z", ...words, message: undefined });
+  const { passed: whether, message } = report(passed, killed, passed)!;
+  assert.equal({ whether, message }, { whether: false, message: "OOMKilled" });
+  assert.is(report(ended("t", 1, '{"passed": true}'))?.passed, false);
+  assert.is(report(ended("t", 1, '{"passed": false, "message": "no backup"}'))?.message, "no backup");
+  assert.is(report(ended("t", 0, "[1"))?.passed, false);
+  const sight = { ...sightOf(healthy), backupPods: [killed] } as never;
+  assert.is(backupCondition(sight)?.reason, "DrillFailed");
+});
+
+test("the drill's pod sees the repository and a volume of its own, neither the token nor the members' data", () => {
+  const pod = (database: Database) =>
+    desiredDrill(database, [], { image: "i" }).spec!.jobTemplate.spec!.template.spec!;
+  const { volumes, automountServiceAccountToken, containers } = pod(databaseOf());
+  assert.is(automountServiceAccountToken, false);
+  assert.is(containers[0]?.securityContext?.readOnlyRootFilesystem, true);
+  assert.equal(volumes?.map(({ name }) => name), ["config", "backup", "data", "tmp", "shm"]);
+  assert.equal(volumes?.[1]?.secret?.items?.map(({ key }) => key), ["pgbackrest.conf", "ca.crt"]);
+  assert.is(volumes?.[2]?.ephemeral?.volumeClaimTemplate?.spec.resources?.requests?.["storage"], "4Gi");
+  assert.equal(pod(databaseOf({ volume: { size: "1Gi" } })).volumes?.at(-1), {
+    name: "repository",
+    persistentVolumeClaim: { claimName: "orders-backup", readOnly: true },
+  });
+});
+
+test("a last backup is made and awaited before the data goes, once, and its failure stops the deletion", () => {
+  const outcome = (
+    { policy = "Delete", final = true, members = 1, job = {} }: {
+      policy?: string;
+      final?: boolean;
+      members?: number;
+      job?: unknown;
+    } = {},
+  ) => {
+    const base = databaseOf({ finalBackup: final });
+    const database = { ...base, spec: { ...base.spec, deletionPolicy: policy } };
+    const patroni = { members: Array(members).fill({}), config: { systemIdentifier: "1" } };
+    const metadata = { name: "orders-backup-final", ownerReferences: [{ uid: "u-1" }] };
+    const found = job && { metadata, ...(job as object) };
+    return finalBackup({ database, patroni } as never, found as never, { owner: [], imageTemplate: "i" });
+  };
+  assert.equal(outcome({ policy: "Retain" }), { kind: "none" });
+  assert.equal(outcome({ final: false }), { kind: "none" });
+  assert.is(outcome({ job: undefined }).kind, "wait");
+  assert.is(outcome().kind, "wait");
+  assert.equal(outcome({ job: { status: { succeeded: 1 } } }), { kind: "none" });
+  assert.is(
+    outcome({ job: { metadata: { ownerReferences: [{ uid: "u-0" }] }, status: { succeeded: 1 } } }).kind,
+    "wait",
+    "the last backup of an earlier Database is none of this one",
+  );
+  const failed = { status: { conditions: [{ type: "Failed", status: "True" }] } };
+  for (
+    const [given, want] of [[{ job: failed }, /Job "orders-backup-final" failed/], [
+      { members: 0 },
+      /no member runs/,
+    ]] as const
+  ) {
+    const result = outcome(given);
+    assert.match(result.kind === "failed" ? result.problem.message : result.kind, want);
+  }
+});
+
 const last = { id: "20261123-100000F", time: "2026-11-23T10:00:00Z", size: 1000 };
 const healthy = { first: "2026-11-22T10:00:00Z", last };
 const sightOf = (report: unknown, status?: unknown): Sight => ({
@@ -282,8 +372,11 @@ const sightOf = (report: unknown, status?: unknown): Sight => ({
       annotations: { "app.example.com/backup": typeof report === "string" ? report : JSON.stringify(report) },
     },
   }],
+  backupPods: [],
   patroni: { primary: "orders-0" },
 } as unknown as Sight);
+
+const gap = { firstWal: "0".repeat(24), lastWal: "0".repeat(23) + "F", after: "2026-11-22T10:00:00Z" };
 
 test("BackupHealthy says what is wrong", () => {
   const problem = "[039]: HTTP request failed with 403 (Forbidden)";
@@ -294,6 +387,11 @@ test("BackupHealthy says what is wrong", () => {
       [{ ...healthy, problem }, "False RepositoryUnreachable"],
       [{ problem }, "False RepositoryUnreachable"],
       [{}, "False NoBackup"],
+      [{ ...healthy, pending: last.time }, "False WalWaiting"],
+      [{ ...healthy, gap }, "False WalMissing"],
+      [{ ...healthy, gap: { ...gap, until: last.time } }, "True Healthy"],
+      [{ ...healthy, verify: { time: last.time, passed: false, message: "m" } }, "False VerifyFailed"],
+      [{ ...healthy, verify: { time: last.time, passed: true } }, "True Healthy"],
       [{ ...healthy, failure }, "False BackupFailed"],
       [{ ...healthy, failure: { ...failure, time: "2026-11-23T09:00:00Z" } }, "True Healthy"],
       ["null", "Unknown NotChecked"],
@@ -314,8 +412,26 @@ test("what is known of the repository stays while it cannot be read and while no
   const before = { lastId: "old", lastSuccessTime: last.time, size: 5, firstRecoverableTime: last.time };
   assert.equal(backupStatus(sightOf({ problem: "p" }, { backup: before })), {
     ...before,
+    lastRecoverableTime: undefined,
+    archivePendingSince: undefined,
+    gap: undefined,
     lastFailure: undefined,
+    verify: undefined,
+    drill: undefined,
   });
+  const whole = {
+    ...healthy,
+    recoverable: last.time,
+    gap,
+    verify: { time: last.time, passed: true },
+  };
+  const { lastRecoverableTime, gap: told, verify } = backupStatus(sightOf(whole))!;
+  assert.equal({ lastRecoverableTime, told, verify }, {
+    lastRecoverableTime: last.time,
+    told: gap,
+    verify: whole.verify,
+  });
+  assert.equal(backupStatus(sightOf(healthy, { backup: { verify } }))?.verify, verify);
   assert.equal(backupStatus(sightOf("null", { backup: before })), before);
   const failure = { time: last.time, message: "m" };
   assert.equal(backupStatus(sightOf(healthy, { backup: { ...before, lastFailure: failure } })), {
@@ -323,7 +439,12 @@ test("what is known of the repository stays while it cannot be read and while no
     lastSuccessTime: last.time,
     size: last.size,
     firstRecoverableTime: healthy.first,
+    lastRecoverableTime: undefined,
+    archivePendingSince: undefined,
+    gap: undefined,
     lastFailure: failure,
+    verify: undefined,
+    drill: undefined,
   });
 });
 

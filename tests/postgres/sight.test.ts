@@ -66,6 +66,7 @@ function sight(
     pods,
     claims: [],
     storeClaims: new Map(),
+    backupPods: [],
     configMaps: new Map<string, StoredConfigMap>(),
     patroni: observe("orders", { pods, leader: lock, config }, nowMs),
     secrets: new Map(),
