@@ -51,6 +51,17 @@ export interface DatabaseSpec {
    * Rule: either s3 or volume (has(self.s3) != has(self.volume))
    */
   backups?: DatabaseSpecBackups;
+  /**
+   * Databases inside PostgreSQL. One that is not there is created. None is ever dropped: an entry that is removed leaves the database and what is in it as they are. Condition UsersReady tells.
+   *
+   * Items: at most 32
+   * Items: one for each name
+   *
+   * Each item: Rule: spec.databases[].name is reserved (postgres, template0, template1) (!(self.name in ['postgres', 'template0', 'template1']))
+   * Each item: Rule: spec.databases[].name must be at most 63 bytes long (size(bytes(self.name)) <= 63)
+   * Each item: Rule: spec.databases[].owner is reserved (pg_*, postgres, replicator, rewinder, public, none) (!has(self.owner) || (!self.owner.startsWith('pg_') && !(self.owner in ['postgres', 'replicator', 'rewinder', 'public', 'none'])))
+   */
+  databases?: DatabaseSpecDatabases[];
   /** What happens to the data when the Database is deleted. Retain (the default) keeps volume claims, credentials and Patroni's state, so that a Database of the same name continues with them; Delete removes them. */
   deletionPolicy?: "Retain" | "Delete";
   /** When a commit is acknowledged. Async: once on the primary. Sync (the default): also on a standby, while one is there; a failover then loses no acknowledged commit. Strict: always on two members, writes wait while no standby is there. */
@@ -124,6 +135,18 @@ export interface DatabaseSpec {
    */
   topologySpreadConstraints?: DatabaseSpecTopologySpreadConstraints[];
   /**
+   * Roles that can log in. One that is not there is created; its password follows its Secret. An entry that is removed leaves the role as it is, with option NOLOGIN it is locked out. Condition UsersReady tells.
+   *
+   * Items: at most 32
+   * Items: one for each name
+   *
+   * Each item: Rule: spec.users[].name is reserved (pg_*, postgres, replicator, rewinder, public, none) (!self.name.startsWith('pg_') && !(self.name in ['postgres', 'replicator', 'rewinder', 'public', 'none']))
+   * Each item: Rule: spec.users[].name must be at most 63 bytes long (size(bytes(self.name)) <= 63)
+   * Each item: Rule: spec.users[].secretName is required when the name is not made of lower-case letters, digits and dashes, as no Secret can be named after it (has(self.secretName) || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))
+   * Each item: Rule: spec.users[].secretName cannot be set for app, whose password is in Secret <name>-credentials (self.name != 'app' || !has(self.secretName))
+   */
+  users?: DatabaseSpecUsers[];
+  /**
    * PostgreSQL version, the major alone or with the minor: "17" or "17.6". A higher major version upgrades the data, with the Database stopped meanwhile. It cannot go down, except back to the one that the data still has, which gives an upgrade up.
    *
    * Length: at most 8
@@ -171,6 +194,30 @@ export interface DatabaseSpecBackups {
    * Rule: spec.backups.volume.storageClassName cannot change ((has(self.storageClassName) ? self.storageClassName : '') == (has(oldSelf.storageClassName) ? oldSelf.storageClassName : ''))
    */
   volume?: DatabaseSpecBackupsVolume;
+}
+
+export interface DatabaseSpecDatabases {
+  /**
+   * Extensions in it. None is ever dropped.
+   *
+   * Items: at most 32
+   * Items: one for each name
+   */
+  extensions?: DatabaseSpecDatabasesExtensions[];
+  /**
+   * Name of the database, at most 63 bytes. app is the one that every Database has.
+   *
+   * Length: at least 1, at most 63
+   * Pattern: ^[^\x00-\x1f\x7f]*$
+   */
+  name: string;
+  /**
+   * Role that owns it, of spec.users or made otherwise. When absent, app owns one that is created, and the owner of one that is there stays.
+   *
+   * Length: at least 1, at most 63
+   * Pattern: ^[^\x00-\x1f\x7f]*$
+   */
+  owner?: string;
 }
 
 export interface DatabaseSpecMonitoring {
@@ -319,6 +366,48 @@ export interface DatabaseSpecTopologySpreadConstraints {
   topologyKey: string;
   /** What happens to a member that would not fit. */
   whenUnsatisfiable: "DoNotSchedule" | "ScheduleAnyway";
+}
+
+export interface DatabaseSpecUsers {
+  /**
+   * How many connections it may have at the same time; no limit when absent.
+   *
+   * Format: int32
+   * Value: at least 0, at most 262143
+   */
+  connectionLimit?: number;
+  /**
+   * Roles whose rights it has, and no others; when absent, its memberships are left as they are. Of PostgreSQL's own roles those that read, write, maintain and monitor can be named.
+   *
+   * Items: at most 16
+   * Items: each value once
+   *
+   * Each item: Length: at least 1, at most 63
+   * Each item: Pattern: ^[^\x00-\x1f\x7f]*$
+   * Each item: Rule: spec.users[].memberOf cannot name a role that could become superuser or run programs (postgres, replicator, rewinder, most of pg_*) (!(self in ['postgres', 'replicator', 'rewinder', 'public', 'none']) && (!self.startsWith('pg_') || self in ['pg_maintain', 'pg_monitor', 'pg_read_all_data', 'pg_read_all_settings', 'pg_read_all_stats', 'pg_signal_backend', 'pg_stat_scan_tables', 'pg_write_all_data']))
+   */
+  memberOf?: string[];
+  /**
+   * Name of the role, at most 63 bytes. app is the one that every Database has; its password is in Secret <name>-credentials.
+   *
+   * Length: at least 1, at most 63
+   * Pattern: ^[^\x00-\x1f\x7f]*$
+   */
+  name: string;
+  /**
+   * Attributes of the role beyond LOGIN: CREATEDB, BYPASSRLS (it sees rows that policies hide), NOINHERIT, and NOLOGIN, which locks it out.
+   *
+   * Items: at most 4
+   * Items: each value once
+   */
+  options?: ("CREATEDB" | "BYPASSRLS" | "NOINHERIT" | "NOLOGIN")[];
+  /**
+   * Secret with the role's password in key password; key username, where it is there, must be the name. By default Secret <name>-user-<user>, which is made with a random password.
+   *
+   * Length: at least 1, at most 253
+   * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
+   */
+  secretName?: string;
 }
 
 export interface DatabaseSpecAffinityNodeAffinity {
@@ -475,6 +564,23 @@ export interface DatabaseSpecBackupsVolume {
    * Pattern: ^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$
    */
   storageClassName?: string;
+}
+
+export interface DatabaseSpecDatabasesExtensions {
+  /**
+   * Name of the extension, which the image must have.
+   *
+   * Length: at least 1, at most 63
+   * Pattern: ^[a-z][-a-z0-9_]*$
+   */
+  name: string;
+  /**
+   * Version to install or to update to. When absent, the image's default one is installed, and the one that is there stays.
+   *
+   * Length: at least 1, at most 63
+   * Pattern: ^[A-Za-z0-9][-A-Za-z0-9._]*$
+   */
+  version?: string;
 }
 
 export interface DatabaseSpecRestoreFromRepository {
@@ -650,7 +756,7 @@ export interface DatabaseStatus {
   /** The certificate that the members have been given. */
   certificate?: DatabaseStatusCertificate;
   /**
-   * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act. BackupHealthy: only there with spec.backups; WAL reaches the repository, and the last backup succeeded.
+   * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act. BackupHealthy: only there with spec.backups; WAL reaches the repository, and the last backup succeeded. UsersReady: only there with spec.users or spec.databases; the primary has all of them.
    *
    * Items: at most 16
    * Items: one for each type
@@ -658,6 +764,15 @@ export interface DatabaseStatus {
    * Each item: One aspect of the state.
    */
   conditions?: DatabaseStatusConditions[];
+  /**
+   * What became of each of spec.databases.
+   *
+   * Items: at most 32
+   * Items: one for each name
+   *
+   * Each item: One database inside PostgreSQL.
+   */
+  databases?: DatabaseStatusDatabases[];
   /**
    * Each member as it was seen last.
    *
@@ -729,6 +844,15 @@ export interface DatabaseStatus {
   timeline?: number;
   /** An upgrade to another major version, while it is under way or after it failed. */
   upgrade?: DatabaseStatusUpgrade;
+  /**
+   * What became of each of spec.users.
+   *
+   * Items: at most 32
+   * Items: one for each name
+   *
+   * Each item: One user.
+   */
+  users?: DatabaseStatusUsers[];
   /**
    * PostgreSQL version that the members run, as the primary's server tells it.
    *
@@ -832,6 +956,17 @@ export interface DatabaseStatusConditions {
   type: string;
 }
 
+export interface DatabaseStatusDatabases {
+  /** Whether the primary has it as it is asked for. */
+  applied: boolean;
+  /**
+   * Name of the database.
+   *
+   * Length: at most 63
+   */
+  name: string;
+}
+
 export interface DatabaseStatusMembers {
   /**
    * Name of the pod.
@@ -914,6 +1049,23 @@ export interface DatabaseStatusUpgrade {
    * Value: at least 1
    */
   to: number;
+}
+
+export interface DatabaseStatusUsers {
+  /** Whether the primary has it as it is asked for. */
+  applied: boolean;
+  /**
+   * Name of the role.
+   *
+   * Length: at most 63
+   */
+  name: string;
+  /**
+   * Secret with its password.
+   *
+   * Length: at most 253
+   */
+  secretName?: string;
 }
 
 export interface DatabaseStatusBackupDrill {
