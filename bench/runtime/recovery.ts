@@ -101,6 +101,8 @@ class Trial {
     const first = new Contender(elected, env);
     let second: Contender | undefined;
     try {
+      // Only a leader follows a change, and there is no other process.
+      await this.#change(["db-00000"]);
       await this.#until(() => this.#isSeen());
       second = new Contender(elected, env);
       // Long enough to have seen the lease renewed.
