@@ -3,7 +3,8 @@
  *
  * - A key is never with two workers; different keys run in parallel up to `workers`.
  * - After a reconcile that wrote, its key is held until the caches show what was written, so the next reconcile never
- *   acts on a state that it has changed itself. Only the key is held, never a worker.
+ *   acts on a state that it has changed itself; five lists in a row that lack it are believed. Only the key is held,
+ *   never a worker.
  * - After a conflict its key is held until the caches show what the write met.
  * - After an outage all keys that failed are tried again as soon as the API server is heard, whatever their delay.
  * - An error belongs to its key alone. Outcomes and their names are those of controller-runtime's
@@ -19,6 +20,7 @@ import { controllerOf, keyOf, parseKey } from "./metadata.ts";
 import type { RuntimeMetrics } from "./metrics.ts";
 import type { Context, ControllerOptions, EventRecorder, Predicate, Request, Result } from "./options.ts";
 import { type Clock, linkedController, withDeadline } from "./ports.ts";
+import { OLDER_LISTS_MAX } from "./reflector.ts";
 import { type InformerLookup, type PendingWrite, SplitClient } from "./split_client.ts";
 import type { Key, KubernetesObject } from "./types.ts";
 import { LOW_PRIORITY, WorkQueue } from "./work_queue.ts";
@@ -241,13 +243,17 @@ export class Controller {
     const timeoutMs = this.#options.ownWriteTimeoutMs ?? OWN_WRITE_TIMEOUT_MS;
     await Promise.all(pending.map(async ({ informer, write }) => {
       try {
-        if (await informer.observed(write, timeoutMs, stopping) === "observed") return;
-        metrics.ownWriteWaits.inc(this.#labels);
-        log.warn("The cache did not show a write in time and was listed anew", {
-          kind: informer.resource.kind,
-          object: keyOf(write.key),
-          write: write.shows === "superseded" ? "of somebody else" : "own",
-        });
+        for (let lists = 1; lists <= OLDER_LISTS_MAX; lists++) {
+          if (await informer.observed(write, timeoutMs, stopping) === "observed") return;
+          metrics.ownWriteWaits.inc(this.#labels);
+          log.warn("The cache did not show a write in time and was listed anew", {
+            kind: informer.resource.kind,
+            object: keyOf(write.key),
+            write: write.shows === "superseded" ? "of somebody else" : "own",
+          });
+          // A list without our own write is older than it, and to act on it would be to do the work twice.
+          if (write.shows === "superseded" || informer.shows(write)) return;
+        }
       } catch (error) {
         if (!stopping.aborted) throw error;
         // Stopping: nothing reconciles this key any more.

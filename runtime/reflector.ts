@@ -22,7 +22,7 @@
  * - The server is asked to end each watch after 14 to 20 s, not 5 to 10 min. It sends a bookmark before it ends one,
  *   so this is a heartbeat, and a connection that went silent is noticed within 24 s.
  * - Undecodable or strange watch events lead to a new list, because our state is then unknown.
- * - An API server that cannot be reached, or is not ready (503), is tried again within 2 to 3 s, also where it asks for 5
+ * - An API server that cannot be reached, or is not ready (503), is tried again within 1.5 s, also where it asks for 5
  *   while it starts; one that answers with other errors within 30 to 60.
  * - watch-list (streaming lists) is not used.
  * @module
@@ -44,7 +44,7 @@ import type { KubernetesObject } from "./types.ts";
 const BACKOFF_BASE_MS = 800;
 const BACKOFF_MAX_MS = 30_000;
 /** Back-off while nothing answers at all: 5 s after the API server is up again we must be, too. */
-const UNREACHABLE_MAX_MS = 2_000;
+const UNREACHABLE_MAX_MS = 1_000;
 /** After this long without a failure the next one waits the shortest time again: client-go's number. */
 const BACKOFF_RESET_MS = 120_000;
 /** A list that is older than this, and led to a watch that brought something, may be followed by another at once. */

@@ -36,6 +36,10 @@ export interface Choice {
   readonly isDrift?: boolean;
   /** Lines of P1 that this fault explains. */
   readonly mayDiffer?: RegExp;
+  /** Longest time in which nothing happens although it is not over yet; default 35 s. */
+  readonly quietMs?: number;
+  /** Processes elect a leader; the fault-free run to compare with must do so, too. */
+  readonly elects?: boolean;
   /** Processes that crash, refusals: how many faults there are. Default 1. */
   readonly faults?: number;
 }
@@ -72,6 +76,7 @@ export async function runOnce(workload: Workload, choice?: Choice, restMs = 120_
     crds: [crd],
     simulate: workload.install === undefined,
     install: workload.install ?? installOperator,
+    elects: choice?.elects,
     fate: (request) => {
       if (request.index <= requestsBefore) return undefined;
       return choice?.fate?.({
@@ -101,8 +106,8 @@ export async function runOnce(workload: Workload, choice?: Choice, restMs = 120_
     startMs = endMs = simulation.time.nowMs;
     for (const step of workload.act) {
       await step(simulation);
-      endMs = await atRest(simulation);
-      if (await choice?.onQuiet?.(simulation)) endMs = await atRest(simulation);
+      endMs = await atRest(simulation, choice?.quietMs);
+      if (await choice?.onQuiet?.(simulation)) endMs = await atRest(simulation, choice?.quietMs);
     }
     const writes = simulation.writes;
     requestsAfter = simulation.requests.findLastIndex(({ write }) => write > 0) + 1;
@@ -186,8 +191,9 @@ async function atRest(simulation: Simulation, quietMs = QUIET_MS): Promise<numbe
   return sinceMs;
 }
 
-/** Patroni says every few seconds that it is alive. */
+/** Patroni says every few seconds that it is alive, and so does the leader. */
 export function isHeartbeat({ type, table, object, previous }: Commit): boolean {
+  if (table === "coordination.k8s.io/leases") return true;
   if (type !== "MODIFIED" || (table !== "/configmaps" && table !== "/pods")) return false;
   return masked(object) === masked(previous);
 }

@@ -7,7 +7,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { within } from "../within.ts";
-import { choicesOf, families } from "./choices.ts";
+import { choicesOf, elects, families } from "./choices.ts";
 import { driftChoices } from "./drift.ts";
 import { type Choice, differences, type Outcome, runOnce } from "./explorer.ts";
 import { type Workload, workloads } from "./workloads.ts";
@@ -19,11 +19,17 @@ const TEST_MAX_MS = 60_000;
 
 const named = (name: string): Workload => workloads.find((workload) => workload.name === name)!;
 
-const baselines = new Map<Workload, Outcome>();
+const baselines = new Map<string, Outcome>();
 
-async function check(workload: Workload, pick: (baseline: Outcome) => Choice[]): Promise<void> {
-  const baseline = baselines.get(workload) ?? await runOnce(workload, undefined, REST_MS);
-  baselines.set(workload, baseline);
+async function check(
+  workload: Workload,
+  pick: (baseline: Outcome) => Choice[],
+  isElected = false,
+): Promise<void> {
+  const id = `${workload.name}, ${isElected}`;
+  const baseline = baselines.get(id) ??
+    await runOnce(workload, { label: "no fault", elects: isElected }, REST_MS);
+  baselines.set(id, baseline);
   assert.equal(baseline.violations, []);
   const problems: string[] = [];
   for (const choice of pick(baseline)) {
@@ -69,7 +75,7 @@ for (const family of families) {
   test(`${family}: some faults spread over making a Database`, () =>
     within(
       TEST_MAX_MS,
-      check(named("create"), (baseline) => spread(choicesOf(family, baseline), 4)),
+      check(named("create"), (baseline) => spread(choicesOf(family, baseline), 4), elects(family)),
       family,
     ));
 }

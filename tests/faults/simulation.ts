@@ -16,6 +16,7 @@ import {
   createLogger,
   createManager,
   type JSONValue,
+  LeaseLostError,
   type Manager,
   type RequestOptions,
   type RestClient,
@@ -23,6 +24,10 @@ import {
 
 /** When every run begins. */
 const START_MS = Date.parse("2026-01-01T00:00:00Z");
+/** The transport's deadline: no answer within it is an error. */
+const ANSWER_MAX_MS = 20_000;
+/** How long a process is frozen: beyond its lease of 15 s and the takeover of another. */
+const PAUSE_MS = 40_000;
 
 /** Virtual time for everything in a simulation. */
 export class VirtualTime {
@@ -107,7 +112,13 @@ export type Fate =
   | "crash after the event"
   /** It is carried out, and the answer does not come in time. */
   | "timeout after commit"
-  | { status: number; reason: string; retryAfterMs?: number }
+  /** It never arrives and is never answered: an error after the transport's deadline, silence for a watch. */
+  | "hang"
+  /** The process is frozen before it is sent, another one takes over, and then the first goes on where it was. */
+  | "pause before"
+  /** The same once it was carried out, before the answer is read. */
+  | "pause after"
+  | { status: number; reason: string; message?: string; retryAfterMs?: number }
   | undefined;
 
 /** A change that was committed. */
@@ -118,6 +129,9 @@ export interface Commit {
   previous: KubeObject | undefined;
 }
 
+/** What becomes of the open streams of the operator. */
+export type Spoil = "silent" | "half a line, then silent" | "half a line, then the end";
+
 /** Adds the controllers of an operator to a manager. */
 export type Install = (manager: Manager, random: () => number) => void;
 
@@ -126,6 +140,8 @@ export interface SimulationOptions {
   crds: unknown[];
   simulate: EmbeddedOptions["simulate"];
   install: Install;
+  /** Processes elect a leader. */
+  elects?: boolean;
   /** Asked about each request of the operator, by its number. */
   fate?(request: OperatorRequest): Fate;
   /** Called after each commit, by its number from 1. */
@@ -141,8 +157,11 @@ class OperatorProcess {
   readonly #stopping = new AbortController();
   readonly #timers = new Set<() => void>();
   readonly #streams = new Set<ReadableStreamDefaultReader<Uint8Array>>();
+  readonly #spoiled = new Map<ReadableStreamDefaultReader<Uint8Array>, Spoil>();
+  /** While it is frozen: timers that came due, and what waits for it to go on. */
+  #frozen: { due: (() => void)[]; thawed: Promise<void>; thaw: () => void } | undefined;
 
-  constructor(simulation: Simulation, install: Install, random: () => number) {
+  constructor(simulation: Simulation, { install, elects }: SimulationOptions, random: () => number) {
     const clock: Clock = {
       now: () => START_MS + simulation.time.nowMs,
       monotonic: () => simulation.time.nowMs,
@@ -150,7 +169,8 @@ class OperatorProcess {
         if (this.isDead) return () => {};
         const cancel = simulation.time.set(delayMs, () => {
           this.#timers.delete(cancel);
-          callback();
+          if (this.#frozen) this.#frozen.due.push(callback);
+          else callback();
         });
         this.#timers.add(cancel);
         return () => {
@@ -165,6 +185,15 @@ class OperatorProcess {
       clock,
       random,
       log: createLogger({ clock, sink: (line) => this.log.push(line) }),
+      ...(elects
+        ? {
+          leaderElection: {
+            namespace: "shop",
+            name: "operator",
+            identity: `process-${simulation.processes}`,
+          },
+        }
+        : {}),
     });
     install(this.manager, random);
     this.manager.start(this.#stopping.signal).then(() => this.end = {}, (error) => this.end = { error });
@@ -184,6 +213,26 @@ class OperatorProcess {
     this.#streams.clear();
   }
 
+  /** As SIGSTOP does it: nothing comes in, no timer fires; the clock goes on. */
+  freeze(): void {
+    let thaw = () => {};
+    const thawed = new Promise<void>((resolve) => thaw = resolve);
+    this.#frozen = { due: [], thawed, thaw };
+  }
+
+  /** As SIGCONT does it. */
+  thaw(): void {
+    const frozen = this.#frozen;
+    this.#frozen = undefined;
+    frozen?.thaw();
+    for (const callback of frozen?.due ?? []) callback();
+  }
+
+  /** Its open streams bring nothing more, or nothing sensible. */
+  spoil(how: Spoil): void {
+    for (const reader of this.#streams) this.#spoiled.set(reader, how);
+  }
+
   /** As SIGTERM does it. */
   stop(): void {
     this.#stopping.abort(new Error("The simulation is over"));
@@ -196,14 +245,17 @@ class OperatorProcess {
       const { abortSignal: signal } = options;
       if (signal?.aborted) throw signal.reason;
       const { fate, perform } = simulation.request(options);
+      if (fate === "hang") return await this.#unanswered(options, simulation);
+      if (fate === "pause before") simulation.pause(this);
+      await this.#frozen?.thawed;
       if (fate === "crash before") {
         this.kill();
         simulation.hasCrashed = true;
         return never;
       }
       if (typeof fate === "object") {
-        const { status, reason, retryAfterMs } = fate;
-        throw new ApiError(status, `Cannot ${options.method} ${options.path}: fault`, {
+        const { status, reason, message = "fault", retryAfterMs } = fate;
+        throw new ApiError(status, `Cannot ${options.method} ${options.path}: ${message}`, {
           reason,
           retryAfterMs,
         });
@@ -215,6 +267,8 @@ class OperatorProcess {
         simulation.hasCrashed = true;
         return never;
       }
+      if (fate === "pause after") simulation.pause(this);
+      await this.#frozen?.thawed;
       if (this.isDead) return never;
       if (fate === "timeout after commit") {
         await response.body?.cancel();
@@ -223,10 +277,23 @@ class OperatorProcess {
       if (response.status >= 400) throw await refusal(options, response);
       if (options.expectStream) return this.#stream(response, signal, simulation);
       const text = await response.text();
+      await this.#frozen?.thawed;
       if (signal?.aborted) throw signal.reason;
       return options.expectJson ? JSON.parse(text) as JSONValue : new TextEncoder().encode(text);
     };
     return perform as RestClient["performRequest"];
+  }
+
+  #unanswered({ method, path, abortSignal: signal }: RequestOptions, simulation: Simulation): Promise<never> {
+    return new Promise((_, reject) => {
+      const cancel = simulation.time.set(ANSWER_MAX_MS, () => {
+        reject(new Error(`Cannot ${method} ${path}: no answer within ${ANSWER_MAX_MS} ms`));
+      });
+      signal?.addEventListener("abort", () => {
+        cancel();
+        reject(signal.reason as Error);
+      }, { once: true });
+    });
   }
 
   #stream(
@@ -251,7 +318,15 @@ class OperatorProcess {
         try {
           const { value, done } = await reader.read();
           simulation.activity++;
-          if (this.isDead) return await new Promise<never>(() => {});
+          await this.#frozen?.thawed;
+          const spoil = this.#spoiled.get(reader);
+          if (this.isDead || spoil === "silent") return await new Promise<never>(() => {});
+          if (spoil) {
+            this.#spoiled.set(reader, "silent");
+            controller.enqueue((value ?? new Uint8Array()).subarray(0, 20));
+            if (spoil === "half a line, then the end") controller.close();
+            return;
+          }
           if (done) {
             this.#streams.delete(reader);
             controller.close();
@@ -281,7 +356,10 @@ export class Simulation {
   processes = 0;
   readonly #options: SimulationOptions;
   readonly #random: () => number;
+  /** Processes that were frozen. */
+  readonly #former: OperatorProcess[] = [];
   #process: OperatorProcess | undefined;
+  #lagging: { fetch(request: Request): Promise<Response> } | undefined;
   #writes = 0;
 
   constructor(options: SimulationOptions) {
@@ -318,7 +396,25 @@ export class Simulation {
   startOperator(): void {
     this.hasCrashed = false;
     this.processes++;
-    this.#process = new OperatorProcess(this, this.#options.install, this.#random);
+    this.#process = new OperatorProcess(this, this.#options, this.#random);
+  }
+
+  /** Freezes a process for a while and starts another beside it. */
+  pause(process: OperatorProcess): void {
+    process.freeze();
+    this.#former.push(process);
+    this.time.set(PAUSE_MS, () => process.thaw());
+    this.startOperator();
+  }
+
+  /** From now on the operator reads from a server that knows nothing newer than this; undefined: no longer. */
+  lag(resourceVersion: string | undefined): void {
+    this.#lagging = resourceVersion === undefined ? undefined : this.api.lagging(resourceVersion);
+  }
+
+  /** Spoils the open streams of the operator. */
+  spoil(how: Spoil): void {
+    this.#process?.spoil(how);
   }
 
   /** Kills the operator as it stands. */
@@ -344,7 +440,8 @@ export class Simulation {
   /** A request of the operator: what becomes of it, and how it is carried out. */
   request(options: RequestOptions): { fate: Fate; perform: () => Promise<Response> } {
     this.activity++;
-    const isWrite = options.method !== "GET";
+    const isLease = options.path.includes("/leases");
+    const isWrite = options.method !== "GET" && !isLease;
     if (isWrite) this.#writes++;
     const request: OperatorRequest = {
       index: this.requests.length + 1,
@@ -353,12 +450,12 @@ export class Simulation {
       path: options.path,
       isWatch: options.querystring?.get("watch") === "true",
     };
-    this.requests.push(request);
+    if (!isLease) this.requests.push(request);
     const query = options.querystring?.size ? `?${options.querystring}` : "";
     const perform = async () => {
       this.pending++;
       try {
-        return await this.api.fetch(
+        return await (this.#lagging ?? this.api).fetch(
           new Request(`http://api${options.path}${query}`, {
             method: options.method,
             headers: {
@@ -374,7 +471,7 @@ export class Simulation {
         this.activity++;
       }
     };
-    return { fate: this.#options.fate?.(request), perform };
+    return { fate: isLease ? undefined : this.#options.fate?.(request), perform };
   }
 
   /** Lets everything happen that needs no time to pass. */
@@ -449,6 +546,13 @@ export class Simulation {
       if (!process.end) left.push("the operator did not stop");
       else if ("error" in process.end) left.push(`the operator stopped with ${process.end.error}`);
       if (process.timers > 0) left.push(`${process.timers} timers of the operator`);
+      for (const former of this.#former) {
+        if (!(former.end?.error instanceof LeaseLostError)) {
+          left.push("a process that was frozen did not end");
+        }
+        if (former.timers > 0) left.push(`${former.timers} timers of a process that was frozen`);
+        former.kill();
+      }
       if (this.api.openWatches > 0) left.push(`${this.api.openWatches} watches`);
     }
     process?.kill();

@@ -85,6 +85,35 @@ test("rule 24: an own write that does not show within 5 s leads to a list, and t
   await t.stop();
 });
 
+test("rule 24: lists without an own write are older than it: the fifth is believed, and nothing written till then", async () => {
+  let writes = 0;
+  const t = new Harness().control(async (key, { client }) => {
+    const widget = await client.get(widgets, key);
+    if (widget?.status?.seen === 1) return;
+    writes += 1;
+    await client.patch(widgets, key, { status: { seen: 1 } }, { subresource: "status" });
+  });
+  await t.start();
+  const before = structuredClone(t.server.put("widgets", { metadata: { name: "a" } }));
+  t.server.isHolding = true;
+  await settle();
+  assert.is(writes, 1);
+  t.manager.informer(widgets).resync();
+  const { resourceVersion } = before.metadata!;
+  const past = { kind: "WidgetList", metadata: { resourceVersion }, items: [before] };
+  t.server.intercept = ({ method, isWatch }) =>
+    method === "GET" && !isWatch ? structuredClone(past) : undefined;
+  await t.clock.advance(24_900);
+  assert.is(writes, 1, "held");
+  assert.is(t.server.lists.length, 1 + 4);
+  await t.clock.advance(200);
+  assert.is(t.server.lists.length, 1 + 5);
+  assert.is(writes, 2, "believed");
+  t.server.intercept = undefined;
+  t.server.release();
+  await t.stop();
+});
+
 test("rule 24: a delete holds its key until the cache no longer has that very object", async () => {
   const t = new Harness().control(async ({ namespace, name }, { client }) => {
     const child = await client.get(children, { namespace, name });
