@@ -515,13 +515,11 @@ export class DatabaseReconciler {
     const backup = backupStatus(sight);
     const status = withoutUndefined({ ...factsOf(sight, now()), backup, conditions, operations: requests });
     if (deepEqual(status, before)) return;
-    const { name, namespace } = database.metadata;
-    try {
-      await client.apply(databases, { metadata: { name, namespace }, status }, { subresource: "status" });
-    } catch (error) {
-      if (isConflict(error)) return; // deleted meanwhile, or re-created: that wakes the key by itself
-      throw error;
-    }
+    // A process that was frozen in here must not overwrite what the next leader has reported.
+    const { name, namespace, resourceVersion } = database.metadata;
+    await client.apply(databases, { metadata: { name, namespace, resourceVersion }, status }, {
+      subresource: "status",
+    });
     const healthy = findCondition(before?.conditions, "BackupHealthy");
     if (backups && healthy && backups.reason !== healthy.reason) {
       const type = backups.status === "False" ? "Warning" : "Normal";
