@@ -115,6 +115,29 @@ export class MetricsRegistry {
     };
   }
 
+  /**
+   * Adds gauges whose series are worked out anew at each reading: one that is not given any more is gone.
+   *
+   * @param help what each of them tells, by name
+   * @param measure the series of all of them, asked for once a reading
+   */
+  gauges<Name extends string>(
+    help: Readonly<Record<Name, string>>,
+    measure: () => Iterable<
+      { readonly name: Name; readonly labels: Readonly<Labels>; readonly value: number }
+    >,
+  ): void {
+    const all = Object.entries<string>(help).map(([name, text]) => ({
+      name,
+      series: this.#numbers(name, "gauge", text),
+    }));
+    const byName = new Map(all.map(({ name, series }) => [name, series]));
+    this.onCollect(() => {
+      for (const { series } of all) series.clear();
+      for (const { name, labels, value } of measure()) byName.get(name)?.set(seriesKey(labels), value);
+    });
+  }
+
   histogram(name: string, help: string, buckets: readonly number[]): Histogram {
     const series = new Map<string, { counts: number[]; sum: number; count: number }>();
     const at = (labels: Labels) => {
