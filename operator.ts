@@ -87,6 +87,8 @@ import {
   group,
   isOfDatabase,
   label,
+  measure,
+  measurementHelp,
   memberSelector,
   namesOf,
   nextDynamicConfig,
@@ -605,7 +607,33 @@ export function addDatabaseController(
     ...(workers === undefined ? {} : { workers }),
     reconcile: (request, context) => reconciler.reconcile(request, context),
   });
+  exportMeasurements(manager, labelSelector);
   return reconciler;
+}
+
+/** Gauges of each Database on the metrics port of the one that leads, read from the caches at each scrape. */
+function exportMeasurements(manager: Manager, labelSelector: string): void {
+  const caches = {
+    databases: manager.informer(databases),
+    pods: manager.informer(pods, { labelSelector }),
+    configMaps: manager.informer(configMaps, { labelSelector }),
+  };
+  const keyOf = (namespace: string | undefined, name: string | undefined) => `${namespace}/${name}`;
+  manager.metrics.gauges(measurementHelp, () => {
+    if (!manager.isLeader) return [];
+    const members = Map.groupBy(
+      caches.pods.list(),
+      ({ metadata }) => keyOf(metadata.namespace, metadata.labels?.[label.database]),
+    );
+    return caches.databases.list().flatMap((database) => {
+      const { name, namespace } = database.metadata;
+      return measure({
+        database,
+        pods: members.get(keyOf(namespace, name)) ?? [],
+        leader: caches.configMaps.get({ namespace, name: namesOf(name).leader }),
+      });
+    });
+  });
 }
 
 const usage = `The operator for Databases (${group}): makes each a highly available PostgreSQL.

@@ -34,6 +34,7 @@ export interface Database {
     readonly parameters?: Readonly<Record<string, string>>;
     readonly durability?: string;
     readonly deletionPolicy?: string;
+    readonly monitoring?: { readonly enabled?: boolean };
     readonly backups?: {
       readonly s3?: Bucket;
       readonly volume?: {

@@ -7,6 +7,7 @@
  */
 import { archiveCommand } from "./backups.ts";
 import { type Database, durabilityOf, sizeOf } from "./database.ts";
+import { exporterAccess } from "./monitoring.ts";
 import { parametersOf } from "./parameters.ts";
 
 /** JSON as Patroni keeps it. */
@@ -28,6 +29,7 @@ export const timing = { ttl: 20, loopWait: 5, retryTimeout: 5 } as const;
 export function dynamicConfig(database: Database, options: { size?: number } = {}): { [key: string]: Json } {
   const size = options.size ?? sizeOf(database);
   const durability = durabilityOf(database);
+  const exporter = exporterAccess(database);
   return {
     ttl: timing.ttl,
     loop_wait: timing.loopWait,
@@ -44,7 +46,8 @@ export function dynamicConfig(database: Database, options: { size?: number } = {
       use_pg_rewind: true,
       use_slots: true,
       parameters: { ...parametersOf(database), archive_command: archiveCommand(database) },
-      pg_hba: hostBasedAuthentication(),
+      pg_hba: hostBasedAuthentication(exporter.hba),
+      ...(exporter.ident.length > 0 ? { pg_ident: exporter.ident } : {}),
     },
   };
 }
@@ -52,10 +55,13 @@ export function dynamicConfig(database: Database, options: { size?: number } = {
 /**
  * Who may connect how. The superuser only through the socket inside the pod, where being the operating system's
  * user is the proof; everybody else with a SCRAM password; replication only for its own role.
+ *
+ * @param exporter lines for the exporter, see monitoring.ts
  */
-export function hostBasedAuthentication(): string[] {
+export function hostBasedAuthentication(exporter: readonly string[] = []): string[] {
   return [
     "local all postgres peer",
+    ...exporter,
     "local all all scram-sha-256",
     "host replication replicator all scram-sha-256",
     "host replication all all reject",

@@ -21,6 +21,8 @@ export * from "./drill.ts";
 export * from "./dynamic_config.ts";
 export * from "./failover.ts";
 export * from "./final_backup.ts";
+export * from "./measurements.ts";
+export * from "./monitoring.ts";
 export * from "./names.ts";
 export * from "./observe.ts";
 export * from "./parameters.ts";

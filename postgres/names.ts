@@ -19,6 +19,8 @@ export const container = "postgres";
 export const postgresPort = 5432;
 /** Patroni's REST port: probes, and the members among each other in failsafe mode. */
 export const patroniPort = 8008;
+/** The port of the exporter, registered for it with Prometheus. */
+export const exporterPort = 9187;
 /** The port of the agent that takes backups (backup_scripts.ts). */
 export const backupPort = 8009;
 
@@ -37,6 +39,8 @@ export const annotation = {
   server: `${group}/server`,
   /** On a Database: `<id>` or `full|diff|incr@<id>` asks once for a backup. On a member's pod: its agent's report. */
   backup: `${group}/backup`,
+  /** On a member's pod, by its agent: how full its data volume is (monitoring.ts, `volumeAgent`). */
+  volume: `${group}/volume`,
   /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
   restart: `${group}/restart`,
   /** On a Database: "true" stops everything but the status. */

@@ -12,6 +12,7 @@ import { type Database, type OwnerReference } from "./database.ts";
 import { drill } from "./drill.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
+import { exporterAgent, isMonitored, volumeAgent } from "./monitoring.ts";
 import { restore } from "./restore.ts";
 import { application, dataFolder, folder, guard, report, reportCommand, start } from "./scripts.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
@@ -94,8 +95,14 @@ export function desiredPatroniConfigMap(
       "guard.sh": guard,
       "start.py": start,
       "report.py": report,
-      "agent.py": agent(["backup_agent"]),
+      "agent.py": agent([
+        "backup_agent",
+        "volume_agent",
+        ...(isMonitored(database) ? ["exporter_agent"] : []),
+      ]),
       "member.py": memberLibrary,
+      "volume_agent.py": volumeAgent,
+      "exporter_agent.py": exporterAgent,
       "backup_agent.py": backupAgent,
       "backup.py": backupOrder,
       "restore.py": restore,

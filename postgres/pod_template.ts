@@ -19,6 +19,7 @@ import {
 } from "./names.ts";
 import { backupFolder } from "./backup_scripts.ts";
 import { repositoryFolder } from "./backups.ts";
+import { exporterContainer, isMonitored } from "./monitoring.ts";
 import { probeTiming } from "./patroni.ts";
 import type { RepositoryClaims } from "./repository_claim.ts";
 import { folder, tokenFolder, volumeFolder } from "./scripts.ts";
@@ -55,7 +56,11 @@ export function podTemplate(
       securityContext: podSecurity,
       affinity: spread(name),
       initContainers: [guardContainer(database, image)],
-      containers: [postgresContainer(database, image, claims), agentContainer(image, claims)],
+      containers: [
+        postgresContainer(database, image, claims),
+        agentContainer(image, claims),
+        ...(isMonitored(database) ? [exporterContainer(image)] : []),
+      ],
       volumes: volumes(name, claims),
     },
   } satisfies PodTemplateSpec;

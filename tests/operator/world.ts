@@ -13,6 +13,7 @@ import {
   createLogger,
   createManager,
   findCondition,
+  type Manager,
   type RequestOptions,
   type RestClient,
 } from "../../runtime/mod.ts";
@@ -61,8 +62,12 @@ export class World {
   readonly log: string[] = [];
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
+  #manager: Manager | undefined;
+  readonly #elects: boolean;
 
-  constructor(options: { intercept?: Intercept } = {}) {
+  /** @param options.elects whether the operator waits for the Lease "database-operator"; false unless told */
+  constructor({ elects = false, ...options }: { intercept?: Intercept; elects?: boolean } = {}) {
+    this.#elects = elects;
     this.api = new EmbeddedApi({
       crds: [crd],
       namespaces: ["shop"],
@@ -81,7 +86,12 @@ export class World {
   start(): this {
     this.#stop = new AbortController();
     const log = createLogger({ sink: (line) => this.log.push(line) });
-    const manager = createManager({ rest: restOf(this.api), name: "database-operator", log });
+    const manager = this.#manager = createManager({
+      rest: restOf(this.api),
+      name: "database-operator",
+      log,
+      leaderElection: this.#elects && { namespace: "shop", name: "database-operator" },
+    });
     let next = 0;
     addDatabaseController(manager, {
       imageTemplate: "localhost/database:{version}",
@@ -96,6 +106,11 @@ export class World {
   async stop(): Promise<void> {
     this.#stop.abort(new Error("The test is over"));
     await this.#running;
+  }
+
+  /** What the operator serves at /metrics. */
+  metrics(): string {
+    return this.#manager!.metrics.text();
   }
 
   /** Stops everything. */

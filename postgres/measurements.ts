@@ -1,0 +1,104 @@
+/**
+ * What the operator tells Prometheus about each Database; docs/monitoring.md has one line for each metric.
+ * @module
+ */
+import type { StoredDatabase } from "../types/app.example.com/v1.ts";
+import type { StoredConfigMap, StoredPod } from "../types/core/v1.ts";
+import { sizeOf } from "./database.ts";
+import { annotation, ordinalOf } from "./names.ts";
+import { observe } from "./observe.ts";
+
+/** Help of each metric, by name. All have the labels `namespace` and `name` of the Database. */
+export const measurementHelp = {
+  database_ready: "1 while condition Ready of the Database is True, else 0.",
+  database_blocked: "1 while a person has to act on the Database, else 0.",
+  database_size: "Members that are asked for, spec.size.",
+  database_members: "Members by state: primary, streaming (a replica that serves), unavailable.",
+  database_primary: "1 for the member that accepts writes, label pod.",
+  database_replication_lag_bytes:
+    "Bytes of WAL by which a replica is behind the primary's last known position, label pod.",
+  database_volume_size_bytes: "Bytes of a member's data volume, label pod.",
+  database_volume_available_bytes: "Bytes that are free on a member's data volume, label pod.",
+  database_backup_healthy:
+    "1 while condition BackupHealthy is True, else 0. Only of Databases with spec.backups.",
+  database_backup_last_success_timestamp_seconds: "When the last backup ended, in seconds since 1970.",
+  database_certificate_expiry_timestamp_seconds:
+    "When the certificate of the members runs out, in seconds since 1970.",
+} as const;
+
+/** One value. */
+export interface Measurement {
+  readonly name: keyof typeof measurementHelp;
+  readonly labels: { readonly [name: string]: string };
+  readonly value: number;
+}
+
+/** What is measured: a Database with its pods and Patroni's lock, as the caches have them. */
+export interface Measured {
+  readonly database: StoredDatabase;
+  readonly pods: readonly StoredPod[];
+  readonly leader: StoredConfigMap | undefined;
+}
+
+/** The values of one Database. What is not known has none. */
+export function measure({ database, pods, leader }: Measured): Measurement[] {
+  const { name, namespace } = database.metadata;
+  const { conditions = [], members = [], primary, backup, certificate } = database.status ?? {};
+  const holds = (type: string) =>
+    Number(conditions.some((condition) => condition.type === type && condition.status === "True"));
+  const one = (
+    metric: Measurement["name"],
+    value: number | undefined,
+    labels: Measurement["labels"] = {},
+  ): Measurement[] =>
+    value === undefined || Number.isNaN(value)
+      ? []
+      : [{ name: metric, labels: { namespace, name, ...labels }, value }];
+  const serving = members.filter(({ ready }) => ready);
+  const streaming = serving.filter((member) => member.name !== primary).length;
+  const states = {
+    primary: serving.length - streaming,
+    streaming,
+    unavailable: members.length - serving.length,
+  };
+  return [
+    ...one("database_ready", holds("Ready")),
+    ...one("database_blocked", holds("Blocked")),
+    ...one("database_size", sizeOf(database)),
+    ...Object.entries(states).flatMap(([state, count]) => one("database_members", count, { state })),
+    ...(primary === undefined ? [] : one("database_primary", 1, { pod: primary })),
+    // The lock holds the primary's position as of its last renewal: how old that is does not matter here.
+    ...observe(name, { pods, leader }, 0).members
+      .filter((member) => member.name !== primary)
+      .flatMap((member) => one("database_replication_lag_bytes", member.lagBytes, { pod: member.name })),
+    ...pods.filter((pod) => ordinalOf(name, pod.metadata.name) !== undefined).flatMap((pod) => {
+      const { size, available } = volumeOf(pod), labels = { pod: pod.metadata.name };
+      return [
+        ...one("database_volume_size_bytes", size, labels),
+        ...one("database_volume_available_bytes", available, labels),
+      ];
+    }),
+    ...(database.spec.backups ? one("database_backup_healthy", holds("BackupHealthy")) : []),
+    ...one("database_backup_last_success_timestamp_seconds", seconds(backup?.lastSuccessTime)),
+    ...one("database_certificate_expiry_timestamp_seconds", seconds(certificate?.notAfter)),
+  ];
+}
+
+/** What the agent of a member says of its data volume, in bytes; nothing where it does not or cannot be read. */
+export function volumeOf(
+  pod: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } },
+): { size?: number; available?: number } {
+  try {
+    const report: unknown = JSON.parse(pod.metadata?.annotations?.[annotation.volume] ?? "null");
+    if (typeof report !== "object" || report === null) return {};
+    const { size, available } = report as Record<string, unknown>;
+    const isBytes = (value: unknown): value is number => typeof value === "number" && value >= 0;
+    return isBytes(size) && isBytes(available) ? { size, available } : {};
+  } catch {
+    return {}; // not JSON: the agent's next note replaces it
+  }
+}
+
+function seconds(time: string | undefined): number | undefined {
+  return time === undefined ? undefined : Date.parse(time) / 1000;
+}
