@@ -19,6 +19,7 @@ const sources = [
   "types",
   "tests",
   "examples",
+  "tools",
   "deploy",
   "bench",
 ];

@@ -98,13 +98,13 @@ test("every source file imports only what its layer allows", () => {
   assert.equal(broken, []);
 });
 
-test("nothing imports tests/ or examples/ but themselves and the benchmarks", () => {
+test("nothing imports tests/, tools/ or examples/ but themselves and the benchmarks", () => {
   const broken = files
-    .filter((file) => !/^(tests|examples|bench)\//.test(file))
+    .filter((file) => !/^(tests|tools|examples|bench)\//.test(file))
     .flatMap((file) => imports(file).map((name) => ({ file, name })))
     .filter(({ name }) => name.startsWith("."))
     .filter(({ file, name }) =>
-      /^(tests|examples)\//.test(relative(root, resolve(root, dirname(file), name)))
+      /^(tests|tools|examples)\//.test(relative(root, resolve(root, dirname(file), name)))
     );
   assert.equal(broken, []);
 });

@@ -33,7 +33,18 @@ test("lock files name no registry", () => {
 
 test("both runtimes have the same tasks", () => {
   for (
-    const name of ["start", "operator", "codegen", "bundle", "test", "test:api", "e2e", "check", "bench"]
+    const name of [
+      "start",
+      "operator",
+      "codegen",
+      "bundle",
+      "test",
+      "test:api",
+      "e2e",
+      "check",
+      "bench",
+      "top",
+    ]
   ) {
     assert.ok(npm.scripts[name] && deno.tasks[name], name);
   }
