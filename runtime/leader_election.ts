@@ -53,6 +53,8 @@ const RELEASED_SECONDS = 1;
 const RELEASE_ATTEMPTS = 3;
 /** Liveness fails when the own lease is older than its duration and this. */
 const LIVENESS_GRACE_MS = 20_000;
+/** The same failure is logged again after this time. */
+const REPEAT_LOG_MS = 60_000;
 
 /** What leader election needs. */
 export interface LeaderElectionEnvironment {
@@ -72,6 +74,7 @@ export class LeaderElection {
   readonly #environment: LeaderElectionEnvironment;
   /** The lease as last seen, and when, by our clock, it was last seen to change. */
   #seen: { lease: Lease; changedAtMs: number } | undefined;
+  #failure: { message: string; loggedAtMs: number } | undefined;
   /** When our last successful renewal was sent. */
   #renewedAtMs: number | undefined;
   #isLeader = false;
@@ -203,9 +206,17 @@ export class LeaderElection {
     }
   }
 
+  /** The same failure is logged once a minute: a standby tries each 0.75 s. */
+  #failed(message: string): void {
+    const nowMs = this.#environment.clock.monotonic();
+    if (this.#failure?.message === message && nowMs - this.#failure.loggedAtMs < REPEAT_LOG_MS) return;
+    this.#failure = { message, loggedAtMs: nowMs };
+    this.#environment.log.warn("Cannot acquire or renew the lease", { error: message });
+  }
+
   /** One try to get or renew the lease. Errors are logged: the next try may succeed. */
   async #attempt(signal: AbortSignal): Promise<boolean> {
-    const { client, clock, log } = this.#environment;
+    const { client, clock } = this.#environment;
     const { namespace, name } = this.#options;
     try {
       const sentAtMs = clock.monotonic();
@@ -219,10 +230,11 @@ export class LeaderElection {
       this.#observe(renewed);
       this.#renewedAtMs = sentAtMs;
       this.#isInDoubt = false;
+      this.#failure = undefined;
       return true;
     } catch (error) {
       if (signal.aborted) throw error;
-      if (!isAlreadyExists(error)) log.warn("Cannot acquire or renew the lease", { error: messageOf(error) });
+      if (!isAlreadyExists(error)) this.#failed(messageOf(error));
       // The lease was deleted: the next try makes it anew.
       if (isNotFound(error)) this.#seen = undefined;
       // Somebody else wrote: who leads now is to be read first, and until then it is not us.

@@ -404,6 +404,19 @@ test("objects of 1 MiB and names at their limits pass through", async () => {
   await t.stop();
 });
 
+test("a line of more than 16 MiB is no object: counted, and a list follows", async () => {
+  const t = setUp();
+  await t.start();
+  const lists = t.server.lists.length;
+  for (let part = 0; part < 17; part++) t.server.openWatches[0]!.bytes("x".repeat(1024 * 1024));
+  await t.clock.advance(12_000);
+  assert.is(t.server.lists.length, lists + 1);
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await settle(20);
+  assert.equal(t.seen, ["add a@101"]);
+  await t.stop();
+});
+
 test("an hour of silence from a server that answers nothing: it still tries, and the event loop is held open", async () => {
   const t = setUp();
   await t.start();

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Client } from "../../runtime/client.ts";
-import { LeaseLostError } from "../../runtime/errors.ts";
+import { ApiError, LeaseLostError } from "../../runtime/errors.ts";
 import { LeaderElection, type Lease } from "../../runtime/leader_election.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import type { LeaderElectionOptions } from "../../runtime/options.ts";
@@ -16,11 +16,12 @@ function candidate(
   options: Partial<LeaderElectionOptions> = {},
 ) {
   const stop = new AbortController();
+  const lines: string[] = [];
   const election = new LeaderElection({ namespace: "default", name: "lock", identity, ...options }, {
     client: new Client(server, { fieldManager: "test", clock }),
     clock,
     random: seeded(3),
-    log: createLogger({ sink: () => {} }),
+    log: createLogger({ sink: (line) => lines.push(line) }),
   });
   let acquired = false;
   let lost: unknown;
@@ -33,6 +34,7 @@ function candidate(
   });
   return {
     election,
+    lines,
     get acquired() {
       return acquired;
     },
@@ -233,6 +235,23 @@ test("rule 40: a leader that was frozen may not write when it wakes: the clock i
   await clock.advance(1);
   assert.instance(a.lost, LeaseLostError);
   await a.end();
+});
+
+test("a lease that may not be written is told of once a minute, with what is not allowed", async () => {
+  const { server, clock } = setUp();
+  server.intercept = ({ method }) => {
+    if (method === "POST") throw new ApiError(403, "cannot create resource leases", { reason: "Forbidden" });
+  };
+  const one = candidate("one", server, clock);
+  const told = () => one.lines.filter((line) => line.includes("cannot create resource leases")).length;
+  await clock.advance(59_000);
+  assert.is(told(), 1);
+  await clock.advance(59_000);
+  assert.is(told(), 2);
+  server.intercept = undefined;
+  await clock.advance(2_000);
+  assert.ok(one.acquired);
+  await one.end();
 });
 
 test("of five candidates one leads at any time, through kills, thaws and conflicts", async () => {
