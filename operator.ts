@@ -85,7 +85,9 @@ import {
   finalBackupName,
   finalizer,
   group,
+  growingClaims,
   isOfDatabase,
+  isReloading,
   label,
   measure,
   measurementHelp,
@@ -99,6 +101,7 @@ import {
   type PlanOptions,
   podFacts,
   type Problem,
+  reloadMs,
   restoredClaim,
   restores,
   secretsOf,
@@ -108,6 +111,7 @@ import {
   sizeOf,
   type Step,
   switchoverRequest,
+  underWay,
   type Unwanted,
   wait,
   type Wanted,
@@ -183,6 +187,8 @@ export interface Settings {
   readonly rollingMax: number;
   /** A fresh random password; at least 128 bits. */
   readonly password: () => string;
+  /** How long members may take over a changed configuration, in milliseconds; default: {@link reloadMs}. */
+  readonly reloadMs?: number;
 }
 
 /** Longest turn of a rolling Database while others wait: 15 min, for members with much to check at their start. */
@@ -233,12 +239,13 @@ export class DatabaseReconciler {
       const { backup, ...written } = await this.#write(sight, step, context);
       const { problems } = written;
       if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
-      await this.#report(sight, step, context, {
+      const told = written.underWay === undefined ? step : underWay(step, written.underWay);
+      await this.#report(sight, told, context, {
         ...written,
         operations: { ...operations, backup: backup ?? operations.backup },
       });
       if (problems.length > 0) return { requeueAfterMs: 30_000 };
-      if (step.kind !== "done") return { requeueAfterMs: step.kind === "wait" ? 5_000 : 1_000 };
+      if (told.kind !== "done") return { requeueAfterMs: told.kind === "wait" ? 5_000 : 1_000 };
       // A request was only written down in this pass: it is carried out in the next.
       if (operations.switchoverTo !== undefined) return { requeueAfterMs: 100 };
       return othersSecrets(database).length > 0 ? { requeueAfterMs: 30_000 } : undefined;
@@ -272,7 +279,7 @@ export class DatabaseReconciler {
   }
 
   /** Writes what a Database owns; none of it restarts a member. */
-  async #write(sight: Sight, step: Step, { client, events }: Context): Promise<Written> {
+  async #write(sight: Sight, step: Step, { client, events, now }: Context): Promise<Written> {
     const { database, patroni, statefulSet } = sight;
     if (!hasFinalizer(database, finalizer)) {
       const { resourceVersion } = database.metadata;
@@ -285,18 +292,27 @@ export class DatabaseReconciler {
     if (problems.some(({ stops }) => stops)) return { problems, obstacles };
     if (plan.refusal) events.record(database, { type: "Warning", ...plan.refusal });
     problems.push(...await this.#tendClaims(sight, step, client));
+    let rolls = false;
     for (const wanted of plan.wanted) {
-      const obstacle = await this.#ensure(wanted, database, client);
+      const { obstacle, changed } = await this.#ensure(wanted, database, client);
       if (obstacle && !wanted.feature) return { problems: [...problems, obstacle], obstacles };
       if (obstacle && wanted.feature) obstacles[wanted.feature] ??= obstacle.message;
+      rolls ||= changed === true && wanted.resource === statefulSets;
     }
     for (const unwanted of plan.unwanted) await this.#remove(unwanted, database, client);
     const replicas = step.kind === "scale" ? step.replicas : statefulSet?.spec?.replicas ?? 0;
     const size = Math.min(sizeOf(database), Math.max(1, replicas));
-    if (patroni.primary) {
-      await this.#configure(sight, dynamicConfig(plan.effective, { size }), client, events);
-    }
-    return { problems, obstacles, backup: plan.backup };
+    const reloads = patroni.primary !== undefined &&
+      await this.#configure(sight, dynamicConfig(plan.effective, { size }), now(), client, events);
+    const growing = growingClaims(sight);
+    const notYet = rolls
+      ? "The StatefulSet was just written: its members are not known to be up to date yet"
+      : reloads || isReloading(sight, now())
+      ? "The configuration was just changed: the members take it over"
+      : growing.length > 0
+      ? `Waiting for the volume of ${growing.join(", ")} to grow`
+      : undefined;
+    return { problems, obstacles, backup: plan.backup, underWay: notYet };
   }
 
   #planOptions(database: StoredDatabase): PlanOptions {
@@ -304,33 +320,30 @@ export class DatabaseReconciler {
     return { owner: [controllerReference(database)], imageTemplate, password };
   }
 
-  /** Writes one object when it does not say what it should; returns what stands in the way. */
+  /** Writes one object when it does not say what it should; returns what stands in the way, or whether it was changed. */
   async #ensure(
     { resource, desired, once, feature }: Wanted,
     database: StoredDatabase,
     client: ResourceClient,
-  ): Promise<Problem | undefined> {
+  ): Promise<{ obstacle?: Problem; changed?: boolean }> {
     const { namespace } = database.metadata, { name = "" } = desired.metadata ?? {};
     try {
       if (once) {
         if (!await client.get(resource, { namespace, name })) await client.create(resource, desired);
-        return undefined;
+        return {};
       }
       const outcome = await this.#intents.apply<KubernetesObject, object>(resource, desired, database);
-      if (outcome.kind === "applied") return undefined;
+      if (outcome.kind === "applied") return { changed: outcome.written };
       if (outcome.kind === "foreign") {
-        return { reason: "NameConflict", message: belongsToOthers(resource.kind, name), stops: true };
+        const message = belongsToOthers(resource.kind, name);
+        return { obstacle: { reason: "NameConflict", message, stops: true } };
       }
       const message = `${resource.kind} "${name}" of an earlier Database of this name is still going away`;
-      return { reason: "Creating", message, stops: true };
+      return { obstacle: { reason: "Creating", message, stops: true } };
     } catch (error) {
-      if (once && isAlreadyExists(error)) return undefined; // made between the look and now
+      if (once && isAlreadyExists(error)) return {}; // made between the look and now
       if (feature && (isInvalid(error) || isForbidden(error))) {
-        return {
-          reason: "Invalid",
-          message: error.message,
-          stops: false,
-        };
+        return { obstacle: { reason: "Invalid", message: error.message, stops: false } };
       }
       throw error;
     }
@@ -362,23 +375,32 @@ export class DatabaseReconciler {
     return problems;
   }
 
-  /** Tells Patroni its dynamic configuration when it differs; what can be reloaded is, the rest waits for restarts. */
+  /**
+   * Tells Patroni its dynamic configuration when it differs; what can be reloaded is, the rest waits for restarts. Returns
+   * whether it differed.
+   */
   async #configure(
     sight: Sight,
     wanted: ReturnType<typeof dynamicConfig>,
+    nowMs: number,
     client: ResourceClient,
     events: EventRecorder,
-  ) {
+  ): Promise<boolean> {
     const { database, patroni, configMaps: seen } = sight;
-    if (patroni.config?.text === undefined) return;
+    if (patroni.config?.text === undefined) return false;
     const config = nextDynamicConfig(patroni.config.text, wanted);
-    if (config === undefined) return;
+    if (config === undefined) return false;
+    const settledMs = nowMs + (this.#settings.reloadMs ?? reloadMs);
     const { name, namespace, resourceVersion } = seen.get(namesOf(database.metadata.name).config)!.metadata!;
     await client.patch(configMaps, { namespace, name: name! }, {
-      metadata: { resourceVersion, annotations: { config } },
+      metadata: {
+        resourceVersion,
+        annotations: { config, [annotation.settled]: new Date(settledMs).toISOString() },
+      },
     });
     const note = "Changed PostgreSQL's and Patroni's configuration";
     events.record(database, { type: "Normal", reason: "Configured", note, action: "Configure" });
+    return true;
   }
 
   /** Takes the step, unless a second look, now at the API server itself, leads to another one. */
@@ -471,7 +493,7 @@ export class DatabaseReconciler {
     }
     const step = wait("Deleting", last.message);
     try {
-      const obstacle = await this.#ensure(
+      const { obstacle } = await this.#ensure(
         { resource: jobs, desired: last.job, once: true },
         database,
         client,
@@ -548,6 +570,8 @@ interface Written {
   readonly obstacles: Partial<Record<Feature, string | undefined>>;
   /** The request for a backup that was taken up. */
   readonly backup?: string | undefined;
+  /** What the members have not taken over yet, as a sentence: until they have, nothing is done. */
+  readonly underWay?: string | undefined;
 }
 
 /** The value as the API server stores it: absent fields are absent. */

@@ -18,6 +18,16 @@ export interface ClaimChange {
   readonly refused: string;
 }
 
+/** Claims of members whose volumes have not grown yet to what they ask for: "data-orders-0". */
+export function growingClaims({ database, claims }: Sight): string[] {
+  return claims.filter(({ metadata, spec, status }) => {
+    const requested = String(spec?.resources?.requests?.storage ?? "0");
+    const has = status?.capacity?.["storage"];
+    return ordinalOf(database.metadata.name, metadata.name)! < sizeOf(database) && has !== undefined &&
+      parseQuantity(String(has)) < parseQuantity(requested);
+  }).map(({ metadata }) => metadata.name);
+}
+
 /**
  * Claims grow, also on a full disk and with pods down. Those of members that were scaled away go only if asked for, and
  * only while all the others serve.

@@ -75,9 +75,7 @@ const wakeAloneMs = 60_000;
 /** The one step that comes next. Each rule either has one or leaves it to the next rule. */
 export function decide(seen: Situation): Step {
   return create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ?? grow(seen) ?? shrink(seen) ??
-    heal(seen) ??
-    roll(seen) ??
-    handOver(seen) ?? done(seen);
+    heal(seen) ?? synchronize(seen) ?? roll(seen) ?? handOver(seen) ?? done(seen);
 }
 
 /** Without a StatefulSet: one with all members where there is no data; where there is, first the one that led last. */
@@ -180,7 +178,9 @@ function shrink(seen: Situation): Step | undefined {
   if (going) return going;
   if (Number(/\d+$/.exec(primary)![0]) >= keep) {
     const to = successor(seen, (member) => member.ordinal < keep);
-    if (!to) return wait("ScalingDown", `${primary} leads and none of those that stay can take over yet`);
+    if (!to || unsynchronous(seen).length > 0) {
+      return wait("ScalingDown", `${primary} leads and those that stay cannot all take over yet`);
+    }
     return switchover(primary, to, "ScalingDown", `Switching over to ${to}: ${primary} is to be scaled away`);
   }
   const message = `Removing ${
@@ -217,6 +217,27 @@ function heal({ members, replicas = 0, primary, initialized, staleLock }: Situat
   const changes = pendingChanges(members);
   const tried = changes ? `; the others keep their parameters until then: ${changes}` : "";
   return wait("Degraded", `Waiting for ${who} to serve${tried}`);
+}
+
+/**
+ * Where commits wait for a standby, each that streams is synchronous again before the next step: a new primary begins with
+ * the old one's list, and would take no write until the one member on it is back, which may be the old primary itself.
+ */
+function synchronize(seen: Situation): Step | undefined {
+  const late = unsynchronous(seen);
+  if (late.length === 0) return undefined;
+  const message = late.length < seen.members.length - 1
+    ? `Waiting for ${late.join(", ")} to be synchronous`
+    : "No standby is synchronous yet: the loss of the primary would not be failed over";
+  return wait("Degraded", message);
+}
+
+/** Replicas that stream and that commits do not count on yet, although they should. */
+function unsynchronous({ durable, members, primary, synchronous }: Situation): string[] {
+  if (!durable) return [];
+  return members.filter((member) =>
+    member.name !== primary && isServing(member) && !synchronous.includes(member.name)
+  ).map((member) => member.name);
 }
 
 /** Stale members restart one at a time: replicas, the synchronous last among them, then, after a switchover, the primary. */
@@ -269,16 +290,10 @@ function handOver(seen: Situation): Step | undefined {
   return switchover(primary, to, "SwitchingOver", `Switching over from ${primary} to ${to} as asked`);
 }
 
-/** Nothing to do; in the modes that promise it, only once a standby has every commit. */
-function done({ durable, members, primary, synchronous, wanted }: Situation): Step {
+/** Nothing to do. */
+function done({ members, primary, wanted }: Situation): Step {
   if (wanted === 0) {
     return { kind: "done", reason: "Hibernated", message: "All members are stopped, the data is kept" };
-  }
-  if (durable && members.length > 1 && !synchronous.some((name) => name !== primary)) {
-    return wait(
-      "Degraded",
-      "No standby is synchronous yet: the loss of the primary would not be failed over",
-    );
   }
   if (members.some((member) => member.waitsForPrimary)) {
     return wait("RollingOut", `Waiting for ${primary} to restart in place: ${pendingChanges(members)}`);
@@ -306,6 +321,11 @@ export function isServing(member: MemberSeen): boolean {
 
 export function wait(reason: string, message: string): Step {
   return { kind: "wait", reason, message };
+}
+
+/** What there is to tell while members have not taken over yet what was just written: nothing is done before they have. */
+export function underWay(step: Step, what: string): Step {
+  return step.kind === "done" ? wait("Progressing", what) : step;
 }
 
 function switchover(from: string, to: string, reason: string, message: string): Step {

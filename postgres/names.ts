@@ -49,6 +49,8 @@ export const annotation = {
   version: `${group}/version`,
   /** On a volume claim: PostgreSQL's system identifier of the data on it, so that it is never taken for empty. */
   systemIdentifier: `${group}/system-identifier`,
+  /** On Patroni's ConfigMap `<name>-config`: when all members have taken over what this operator last wrote there. */
+  settled: `${group}/settled`,
   /** On owned objects: hash of what was applied. */
   intent: `${group}/intent`,
 } as const;

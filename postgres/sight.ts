@@ -13,7 +13,7 @@ import type {
 } from "../types/core/v1.ts";
 import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
-import { presentParameters } from "./dynamic_config.ts";
+import { presentParameters, timing } from "./dynamic_config.ts";
 import { annotation, fieldManager, label, namesOf } from "./names.ts";
 import { type Member, observe, type Observed } from "./observe.ts";
 import { type RefusedParameter, settableParameters } from "./parameters.ts";
@@ -48,6 +48,8 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
   const deleting = database.metadata.deletionTimestamp !== undefined;
   const failover = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
   const updated = statefulSet?.status?.updateRevision;
+  // What members say waits for a restart may be of the configuration before.
+  const reloading = isReloading(sight, nowMs);
   const { runs } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
   return {
     wanted: deleting ? 0 : sizeOf(database),
@@ -61,7 +63,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
       return {
         ...member,
         upToDate: updated !== undefined && member.revision === updated,
-        pendingRestart: member.pendingRestart && !waitsForPrimary,
+        pendingRestart: member.pendingRestart && !waitsForPrimary && !reloading,
         waitsForPrimary,
         trouble: pod && lastingTrouble(pod, nowMs),
         startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
@@ -143,6 +145,25 @@ export function isPaused(config: string | undefined): boolean {
   } catch {
     return true; // unreadable: nobody knows, so nothing disruptive
   }
+}
+
+/**
+ * Longest time until all members took over a changed dynamic configuration and told what waits for a restart, in
+ * milliseconds: each looks every loopWait seconds, reloads, and reports 1 to 2 s later.
+ */
+export const reloadMs = timing.loopWait * 1000 + 3_000;
+
+/** A later time than this is of a clock that is wrong, in milliseconds. */
+const settlingMaxMs = 60_000;
+
+/** True until the members have had the time to take over their configuration: what they say may be of the one before. */
+export function isReloading(
+  { database, configMaps }: Pick<Sight, "database" | "configMaps">,
+  nowMs: number,
+): boolean {
+  const config = configMaps.get(namesOf(database.metadata.name).config);
+  const leftMs = Date.parse(config?.metadata?.annotations?.[annotation.settled] ?? "") - nowMs;
+  return leftMs > 0 && leftMs <= settlingMaxMs;
 }
 
 /** True for what carries our labels for the Database of that name. */

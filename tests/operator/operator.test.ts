@@ -107,6 +107,36 @@ async function quiet(world: World, ms: number): Promise<boolean> {
   return !changed;
 }
 
+test("Ready is never True for a generation that the members have not taken over", async ({ world }) => {
+  await world.apply("orders", { size: 2 });
+  await world.reason("orders", "Ready");
+  const told: string[] = [];
+  const end = world.api.subscribe(({ table, object }) => {
+    if (!table.endsWith("/databases")) return;
+    const { generation } = object.metadata;
+    const ready = findCondition(object.status?.conditions, "Ready");
+    if (ready?.status !== "True" || ready.observedGeneration !== generation) return;
+    const members = world.api.objects("/pods").map(({ spec }) => spec.containers[0].resources.requests.cpu);
+    const config = JSON.parse(
+      world.find("/configmaps", "orders-config")?.metadata.annotations?.["config"] ?? "{}",
+    );
+    told.push(`${generation}: ${members.join()} ${config.postgresql.parameters.work_mem}`);
+  });
+  try {
+    await world.apply("orders", { size: 2, resources: { requests: { cpu: "250m" } } });
+    await world.reason("orders", "Ready");
+    await world.apply("orders", {
+      size: 2,
+      resources: { requests: { cpu: "250m" } },
+      parameters: { work_mem: "8MB" },
+    });
+    await world.reason("orders", "Ready");
+  } finally {
+    end();
+  }
+  assert.equal([...new Set(told)], ["2: 250m,250m undefined", "3: 250m,250m 8MB"]);
+});
+
 test("a size of 2 to 0 and back keeps the claims and the data's identity", async ({ world }) => {
   await world.apply("orders", { size: 2 });
   const before = await world.reason("orders", "Ready");

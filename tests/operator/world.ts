@@ -96,6 +96,7 @@ export class World {
     addDatabaseController(manager, {
       imageTemplate: "localhost/database:{version}",
       rollingMax: 5,
+      reloadMs: 300,
       password: () => `test-password-${String(next++).padStart(12, "0")}`,
     });
     this.#running = manager.start(this.#stop.signal);

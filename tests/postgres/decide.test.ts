@@ -157,29 +157,13 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
   },
   {
     rule: "a roll restarts a replica before the primary",
-    given: {
-      members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)],
-      synchronous: ["db-1"],
-    },
+    given: { members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)] },
     want: "restart db-2: RollingOut",
-  },
-  {
-    rule: "a roll restarts the synchronous standby last among the replicas",
-    given: {
-      members: [member(0, { ...leads, ...old }), member(1, old), member(2, old)],
-      synchronous: ["db-2"],
-    },
-    want: "restart db-1: RollingOut",
   },
   {
     rule: "a roll switches over before it restarts the old primary",
     given: { members: [member(0, { ...leads, ...old }), member(1), member(2)] },
     want: "switchover to db-1: RollingOut",
-  },
-  {
-    rule: "a roll switches over to a synchronous standby only",
-    given: { members: [member(0, { ...leads, ...old }), member(1), member(2)], synchronous: ["db-2"] },
-    want: "switchover to db-2: RollingOut",
   },
   {
     rule: "a roll with durability Async switches over to any that streams",
@@ -245,7 +229,7 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
   {
     rule: "a requested switchover to a member without every commit waits",
     given: { switchoverTo: "db-2", synchronous: ["db-1"] },
-    want: "wait: SwitchingOver",
+    want: "wait: Degraded",
   },
   {
     rule: "nothing is asked of Patroni twice",
@@ -283,11 +267,62 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     given: { synchronous: [], durable: false },
     want: "done: Ready",
   },
+  {
+    rule: "with durability Sync a Database with a standby that is not synchronous is not Ready",
+    given: { synchronous: ["db-2"] },
+    want: "wait: Degraded",
+  },
+  {
+    rule:
+      "a roll switches over when all standbys are synchronous: the next primary waits for any, not for the old one",
+    given: { members: [member(0, { ...leads, ...old }), member(1), member(2)], synchronous: ["db-1"] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "a roll restarts the next replica when the one before is synchronous again",
+    given: {
+      members: [member(0, { ...leads, ...old }), member(1, old), member(2)],
+      synchronous: ["db-1"],
+    },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "a roll with durability Async waits for no synchronous standby",
+    given: {
+      members: [member(0, { ...leads, ...old }), member(1, old), member(2)],
+      synchronous: [],
+      durable: false,
+    },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "scaling down switches over when all that stream are synchronous",
+    given: {
+      wanted: 2,
+      primary: "db-2",
+      members: [member(0), member(1), member(2, leads)],
+      synchronous: ["db-0"],
+    },
+    want: "wait: ScalingDown",
+  },
+  {
+    rule: "scaling down does not wait for a broken member that is to go to be synchronous",
+    given: {
+      wanted: 2,
+      replicas: 4,
+      primary: "db-2",
+      members: [member(0), member(1), member(2, leads), member(3, down)],
+      synchronous: ["db-0", "db-1"],
+    },
+    want: "switchover to db-0: ScalingDown",
+  },
 ];
 
 for (const { rule, given, want } of table) {
   test(rule, () => assert.is(brief(decide(situation(given))), want));
 }
+
+const isSynchronous = ({ synchronous }: Situation, { name }: MemberSeen) => synchronous.includes(name);
 
 /** What no step may ever do, whatever was seen. */
 function mustHold(seen: Situation, step: Step): void {
@@ -308,6 +343,20 @@ function mustHold(seen: Situation, step: Step): void {
       `no restart while deleted or paused: ${text}`,
     );
   }
+  if (step.kind === "done" && step.reason === "Ready") {
+    const leader = members.find((member) => member.name === primary);
+    assert.ok(leader && serves(leader) && !deleting && seen.settled, `a primary that serves: ${text}`);
+    assert.ok(
+      members.length === wanted && replicas === wanted && members.every(serves),
+      `all that are wanted: ${text}`,
+    );
+    assert.ok(members.every((one) => one.upToDate && !one.pendingRestart), `rolled out: ${text}`);
+    assert.ok(
+      !seen.durable || members.every((one) => one.name === primary || isSynchronous(seen, one)),
+      `with every promise of its durability: ${text}`,
+    );
+    assert.ok(!seen.switchoverPending && !seen.patroniPaused, `nothing under way: ${text}`);
+  }
   if (step.kind === "scale" && step.replicas < replicas && !deleting) {
     assert.is(step.replicas, replicas - 1, `one at a time: ${text}`);
     assert.ok(replicas > wanted, `never below what is wanted: ${text}`);
@@ -326,7 +375,11 @@ function mustHold(seen: Situation, step: Step): void {
       step.from === primary && step.to !== primary && serves(target),
       `to a member that serves: ${text}`,
     );
-    assert.ok(!seen.durable || seen.synchronous.includes(step.to), `to one with every commit: ${text}`);
+    assert.ok(
+      !seen.durable ||
+        members.every((one) => one.name === primary || !serves(one) || isSynchronous(seen, one)),
+      `when all that stream have every commit: ${text}`,
+    );
     assert.ok(!seen.switchoverPending && !seen.patroniPaused, `asked once: ${text}`);
   }
 }

@@ -1,10 +1,12 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { growingClaims } from "../../postgres/claims.ts";
 import { decide } from "../../postgres/decide.ts";
 import { annotation } from "../../postgres/names.ts";
 import { observe } from "../../postgres/observe.ts";
 import {
   effectiveDatabase,
+  isReloading,
   lowersForStandbys,
   podFacts,
   serverReport,
@@ -12,7 +14,7 @@ import {
   situationOf,
 } from "../../postgres/sight.ts";
 import type { StoredDatabase } from "../../types/app.example.com/v1.ts";
-import type { StoredConfigMap, StoredPod } from "../../types/core/v1.ts";
+import type { StoredConfigMap, StoredPersistentVolumeClaim, StoredPod } from "../../types/core/v1.ts";
 
 const nowMs = Date.parse("2026-11-23T12:00:00Z");
 type Changes = Record<string, [from: string, to: string]>;
@@ -150,6 +152,36 @@ test("a replica that restarts is told with the parameter that needs it", () => {
     reason: "RollingOut",
     message,
   });
+});
+
+test("what waits for a restart counts once the members had the time to take over the configuration", () => {
+  const settles = (inMs: number): Sight => {
+    const annotations = { [annotation.settled]: new Date(nowMs + inMs).toISOString() };
+    const config = { metadata: { annotations } } as unknown as StoredConfigMap;
+    return { ...sight([pod(0), pod(1, buffers), pod(2)]), configMaps: new Map([["orders-config", config]]) };
+  };
+  const waits = (inMs: number) => situationOf(settles(inMs), nowMs).members.some((one) => one.pendingRestart);
+  assert.equal([8_000, 1, 0, -3_600_000].map(waits), [false, false, true, true]);
+  // A clock that is ahead holds up nobody.
+  assert.is(isReloading(settles(3_600_000), nowMs), false);
+  assert.is(isReloading(sight([pod(0)]), nowMs), false);
+});
+
+test("a claim grows until its volume has what it asks for; those of members scaled away do not count", () => {
+  const claim = (ordinal: number, asks: string, has?: string) => ({
+    metadata: { name: `data-orders-${ordinal}` },
+    spec: { resources: { requests: { storage: asks } } },
+    status: has === undefined ? { phase: "Pending" } : { phase: "Bound", capacity: { storage: has } },
+  } as unknown as StoredPersistentVolumeClaim);
+  const claims = [
+    claim(0, "2Gi", "1Gi"),
+    claim(1, "2Gi", "2Gi"),
+    claim(2, "2Gi"),
+    claim(3, "1500Mi", "2Gi"),
+    claim(4, "2Gi", "1Gi"),
+  ];
+  const seen = { ...sight([pod(0), pod(1), pod(2), pod(3)]), claims };
+  assert.equal(growingClaims(seen), ["data-orders-0"]);
 });
 
 test("a replica that does not come back with a parameter stops the others from trying it, by name", () => {
