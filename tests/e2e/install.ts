@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { until } from "../within.ts";
 import { Kubectl, type KubeObject } from "./kubectl.ts";
+import type { RunningOperator } from "./local.ts";
 
 const deploy = fileURLToPath(new URL("../../deploy", import.meta.url));
 
@@ -47,6 +48,18 @@ export async function install(watch: string): Promise<void> {
   });
   await leads();
 }
+
+/** The one that is installed. */
+export const installed: RunningOperator = {
+  logs: () => operator.run(["logs", "deployment/database-operator", "--all-pods", "--prefix"]),
+  kill: async () => {
+    await operator.run(["delete", "pod", await leads(), "--grace-period=0", "--force"], {
+      timeoutMs: 60_000,
+    });
+    await leads();
+  },
+  stop: () => Promise.resolve(),
+};
 
 /** Waits until one of the operator's running pods holds the lease. */
 export async function leads(timeoutMs = 60_000): Promise<string> {

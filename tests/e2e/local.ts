@@ -11,44 +11,72 @@ import type { Kubectl } from "./kubectl.ts";
 /** How many of its last lines are kept. */
 const linesMax = 200;
 
-/** A started operator. */
-export interface LocalOperator {
-  /** The last lines that it logged. */
-  tail(): string;
-  /** Stops it in good order and waits for its end. */
+/** The operator that runs, wherever it does. */
+export interface RunningOperator {
+  /** What it logged, the last lines at least. */
+  logs(): Promise<string>;
+  /** Kills it in mid-flight and waits until it leads again. */
+  kill(): Promise<void>;
+  /** Stops it in good order, if this run started it. */
   stop(): Promise<void>;
 }
 
-/** Starts it in the runtime that this is, and waits until it leads. The CRD has to be installed. */
-export async function startLocally({ namespace }: Kubectl): Promise<LocalOperator> {
+/** Starts it in the runtime that this is, and waits until it leads; when it ends it is started again, as a Deployment would. */
+export async function startLocally({ namespace }: Kubectl): Promise<RunningOperator> {
   const operator = fileURLToPath(new URL("../../operator.ts", import.meta.url));
-  const child = spawn(process.execPath, [
-    ...("Deno" in globalThis ? ["run", "-A", operator] : [operator]),
-    ...["--watch-namespace", namespace, "--lease-namespace", namespace],
-    ...["--image", process.env.E2E_IMAGE_TEMPLATE ?? "localhost/database:{major}"],
-  ], { stdio: ["ignore", "pipe", "pipe"] });
   const lines: string[] = [];
   const keep = (text: string) => {
     lines.push(...text.split("\n").filter((line) => line !== "" && !line.includes('"Reconciling Database"')));
     lines.splice(0, Math.max(0, lines.length - linesMax));
   };
-  child.stdout.setEncoding("utf8").on("data", keep);
-  child.stderr.setEncoding("utf8").on("data", keep);
-  let code: number | null | undefined;
-  const ended = new Promise<void>((settle) =>
-    child.once("close", (status) => {
-      code = status;
-      settle();
-    })
-  );
-  const leads = () => lines.some((line) => line.includes("Starting controllers"));
-  await until(60_000, "the operator to lead", () => leads() || code !== undefined);
-  if (!leads()) throw new Error(`The operator ended with ${code}: ${lines.join("\n")}`);
+  let child: ReturnType<typeof spawn>, ended: Promise<void>, stopping = false, leads = false;
+  const start = () => {
+    leads = false;
+    child = spawn(process.execPath, [
+      ...("Deno" in globalThis ? ["run", "-A", operator] : [operator]),
+      ...["--watch-namespace", namespace, "--watch-namespace", secondNamespace(namespace)],
+      ...["--lease-namespace", namespace],
+      ...["--image", process.env.E2E_IMAGE_TEMPLATE ?? "localhost/database:{major}"],
+    ], { stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        leads ||= text.includes("Starting controllers");
+        keep(text);
+      });
+    }
+    ended = new Promise((settle) =>
+      child.once("close", (code) => {
+        if (!stopping) {
+          keep(`The operator ended with ${code}`);
+          restarting = setTimeout(start, 1_000);
+        }
+        settle();
+      })
+    );
+  };
+  let restarting: ReturnType<typeof setTimeout> | undefined;
+  start();
+  const lead = () => until(60_000, "the operator to lead", () => leads || undefined);
+  await lead().catch((error: Error) => {
+    throw new Error(`${error.message}: ${lines.join("\n")}`);
+  });
   return {
-    tail: () => lines.join("\n"),
+    logs: () => Promise.resolve(lines.join("\n")),
+    kill: async () => {
+      leads = false;
+      child.kill("SIGKILL");
+      await lead();
+    },
     stop: async () => {
+      stopping = true;
+      clearTimeout(restarting);
       child.kill("SIGTERM");
       await ended;
     },
   };
+}
+
+/** A namespace that the operator sees beside a run's own, for what ends together with its namespace. */
+export function secondNamespace(namespace: string): string {
+  return `${namespace}-gone`;
 }

@@ -22,25 +22,34 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { within } from "../within.ts";
 import { makeImages } from "./images.ts";
-import { install, operator } from "./install.ts";
+import { install, installed } from "./install.ts";
 import { Kubectl } from "./kubectl.ts";
-import { type LocalOperator, startLocally } from "./local.ts";
+import { type RunningOperator, secondNamespace, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
+import { hardship } from "./scenarios/hardship.ts";
 import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
 import { volumes } from "./scenarios/volume.ts";
 
-const scenarios: readonly Scenario[] = [...life, ...change, ...parameters, ...safety, ...backup, ...volumes];
+const scenarios: readonly Scenario[] = [
+  ...life,
+  ...change,
+  ...parameters,
+  ...safety,
+  ...hardship,
+  ...backup,
+  ...volumes,
+];
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;
 const image = process.env.E2E_DATABASE_IMAGE ?? "localhost/database:17";
 
 /** What helps to understand a failure. */
-async function diagnose(kubectl: Kubectl, local: LocalOperator | undefined): Promise<string> {
+async function diagnose(kubectl: Kubectl, operator: RunningOperator): Promise<string> {
   const parts = await Promise.all([
     kubectl.try(["get", "databases,statefulsets,pods,persistentvolumeclaims", "--output=wide"]),
     kubectl.try([
@@ -49,27 +58,44 @@ async function diagnose(kubectl: Kubectl, local: LocalOperator | undefined): Pro
       "--output=jsonpath={range .items[*]}{.metadata.name}{' '}{.status}{'\\n'}{end}",
     ]),
     kubectl.try(["get", "events", "--sort-by=.metadata.creationTimestamp"]),
-    local
-      ? { stdout: local.tail(), stderr: "" }
-      : operator.try(["logs", "deployment/database-operator", "--all-pods", "--prefix", "--tail=40"]),
+    operator.logs().then(
+      (stdout) => ({ stdout, stderr: "" }),
+      (error: Error) => ({ stdout: "", stderr: error.message }),
+    ),
   ]);
   return parts.map(({ stdout, stderr }) => (stdout + stderr).trim().split("\n").slice(-45).join("\n")).join(
     "\n\n",
   );
 }
 
+/** What was measured several times. */
+function summarize(figures: ReadonlyMap<string, { unit: string; values: number[] }>): void {
+  for (const [what, { unit, values }] of figures) {
+    if (values.length < 2) continue;
+    const sum = values.reduce((sum, value) => sum + value, 0);
+    console.log(
+      `    ${values.length} times: ${what}: min ${Math.min(...values)}, mean ${
+        Math.round(sum / values.length)
+      }, max ${Math.max(...values)}, sum ${sum} ${unit}`,
+    );
+  }
+}
+
 async function runOne(
   scenario: Scenario,
   kubectl: Kubectl,
-  { times, strict, local }: { times: number; strict: boolean; local: LocalOperator | undefined },
+  { times, strict, operator }: { times: number; strict: boolean; operator: RunningOperator },
 ): Promise<boolean> {
   const startedMs = Date.now();
   const missed: string[] = [];
+  const figures = new Map<string, { unit: string; values: number[] }>();
   const run: Run = {
     kubectl,
     image,
+    operator,
     times,
     figure(what, value, unit, goal) {
+      figures.set(what, { unit, values: [...figures.get(what)?.values ?? [], value] });
       const over = goal !== undefined && value > goal;
       console.log(
         `    ${what}: ${value} ${unit}${goal === undefined ? "" : ` (goal ${goal})`}${
@@ -82,6 +108,7 @@ async function runOne(
   console.log(`${scenario.name}: ${scenario.what}`);
   try {
     await within(scenarioMs, scenario.run(run), `scenario ${scenario.name}`);
+    summarize(figures);
     if (missed.length > 0) throw new Error(missed.join("; "));
     console.log(`  ok, ${Math.round((Date.now() - startedMs) / 1000)} s`);
     return true;
@@ -89,7 +116,7 @@ async function runOne(
     console.log(
       `  FAILED after ${Math.round((Date.now() - startedMs) / 1000)} s: ${(error as Error).message}`,
     );
-    console.log(await diagnose(kubectl, local));
+    console.log(await diagnose(kubectl, operator));
     return false;
   }
 }
@@ -141,20 +168,20 @@ async function main(): Promise<boolean> {
   };
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   let passed = 0;
-  let local: LocalOperator | undefined;
+  let operator: RunningOperator | undefined;
   try {
     if (values.install) {
       await makeImages();
-      await install(values.own ? name : "");
+      await install(values.own ? `${name},${secondNamespace(name)}` : "");
       console.log("operator installed");
     }
-    if (values.local) local = await startLocally(kubectl);
+    operator = values.local ? await startLocally(kubectl) : installed;
     for (const scenario of chosen) {
-      if (await runOne(scenario, kubectl, { times, strict: values.strict, local })) passed++;
+      if (await runOne(scenario, kubectl, { times, strict: values.strict, operator })) passed++;
     }
   } finally {
     if (remove) await cleanUp(kubectl);
-    await local?.stop();
+    await operator?.stop();
   }
   console.log(`${passed} passed, ${chosen.length - passed} failed`);
   return passed === chosen.length;

@@ -4,6 +4,7 @@
  */
 import { database, leader, ready, writtenIds } from "./database.ts";
 import type { Kubectl } from "./kubectl.ts";
+import type { RunningOperator } from "./local.ts";
 import { secondPrimaries, startProbe, stopProbe } from "./probe.ts";
 import { longestGapMs, lostRows, Writer, type Written } from "./writer.ts";
 
@@ -12,6 +13,7 @@ export interface Run {
   readonly kubectl: Kubectl;
   /** Image with Python and psycopg2, for programs beside the Database. */
   readonly image: string;
+  readonly operator: RunningOperator;
   /** How often a fault is repeated. */
   readonly times: number;
   /** Records a measured figure and whether it met its goal; the promises themselves are deadlines, see {@link bar}. */
