@@ -21,6 +21,8 @@ interface Pod {
   ordinal: number;
   template: number;
   state: "starting" | "serving" | "broken" | "terminating";
+  /** The primary counts on it: some time after it began to stream. */
+  synchronous: boolean;
   startedMs: number;
 }
 
@@ -55,7 +57,13 @@ export class Model {
     const wanted = this.replicas ?? 0;
     for (let ordinal = 0; ordinal < wanted; ordinal++) {
       if (this.pods.some((pod) => pod.ordinal === ordinal)) continue;
-      this.pods.push({ ordinal, template: this.template, state: "starting", startedMs: this.nowMs });
+      this.pods.push({
+        ordinal,
+        template: this.template,
+        state: "starting",
+        synchronous: false,
+        startedMs: this.nowMs,
+      });
     }
     for (const pod of this.pods) if (pod.ordinal >= wanted) pod.state = "terminating";
     this.pods = this.pods.filter((pod) => pod.state !== "terminating" || this.failing.has(pod.ordinal));
@@ -64,6 +72,7 @@ export class Model {
       if (this.badTemplates.has(pod.template)) pod.state = "broken";
       else if (this.failing.has(pod.ordinal)) pod.state = "starting";
       else if (pod.state === "starting" && this.#random() < 0.5) pod.state = "serving";
+      pod.synchronous = pod.state === "serving" && (pod.synchronous || this.#random() < 0.3);
     }
     this.pods.sort((a, b) => a.ordinal - b.ordinal);
     this.#elect();
@@ -120,7 +129,8 @@ export class Model {
       staleLock: undefined,
       lastPrimary: this.lastPrimary === undefined ? undefined : `db-${this.lastPrimary}`,
       durable: this.durable,
-      synchronous: members.filter((member) => member.streaming).map((member) => member.name),
+      synchronous: members.filter((member, at) => member.streaming && this.pods[at]!.synchronous)
+        .map((member) => member.name),
       switchoverPending: this.requested !== undefined,
       patroniPaused: false,
       switchoverTo: this.switchoverTo,

@@ -258,8 +258,11 @@ async function namespaceGone(run: Run): Promise<void> {
  * that takes the folder of a hostPath volume and a size in MiB, and makes the folder a file system of that size, or
  * changes its size; with size 0 it undoes that. It stands in for the storage provider. With tmpfs, on the node:
  *
- *     sh -c 'mountpoint -q "$0" && set -- "$1" remount, || set -- "$1"; [ "$1" = 0 ] && exec umount "$0"
- *       exec mount -t tmpfs -o "${2}size=$1m,mode=0777" tmpfs "$0"'
+ *     if mountpoint -q "$1"; then
+ *       [ "$2" = 0 ] && exec umount "$1"
+ *       exec mount -o "remount,size=$2m" "$1"
+ *     fi
+ *     [ "$2" = 0 ] || exec mount -t tmpfs -o "size=$2m,mode=0777" tmpfs "$1"
  */
 async function diskFull(run: Run): Promise<void> {
   const { kubectl } = run;
