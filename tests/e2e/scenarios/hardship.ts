@@ -232,6 +232,12 @@ async function wrongSpec(run: Run): Promise<void> {
   await gone(kubectl, "wrong");
 }
 
+/**
+ * Kubernetes' namespace controller deletes the pods first and looks again after half of their grace period of 300 s,
+ * however soon they are gone; then it deletes the rest.
+ */
+const namespaceMs = 300_000;
+
 async function namespaceGone(run: Run): Promise<void> {
   const second = new Kubectl(secondNamespace(run.kubectl.namespace));
   const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
@@ -247,10 +253,10 @@ async function namespaceGone(run: Run): Promise<void> {
     await second.delete("namespace", second.namespace);
   }
   const startedMs = Date.now();
-  await until(bar.ready, "the namespace to be gone", async () => {
+  await until(namespaceMs, "the namespace to be gone", async () => {
     return !await second.get("namespace", second.namespace);
   }, 500);
-  run.figure("namespace with a Database deleted", Date.now() - startedMs, "ms", bar.ready);
+  run.figure("namespace with a Database deleted", Date.now() - startedMs, "ms", namespaceMs);
 }
 
 /**
@@ -338,6 +344,6 @@ export const hardship: Scenario[] = [
   },
   { name: "half", what: "a Database is deleted although half of its objects are missing", run: halfGone },
   { name: "wrong", what: "a Database with a wrong spec can be deleted", run: wrongSpec },
-  { name: "namespace", what: "a Database goes with its namespace", run: namespaceGone },
+  { name: "namespace", what: "a Database goes with its namespace", optional: true, run: namespaceGone },
   { name: "full", what: "a full disk grows, and no row is lost", optional: true, run: diskFull },
 ];
