@@ -72,10 +72,14 @@ async function scale(run: Run): Promise<void> {
   run.figure("4 to 2 members: longest time without a row", down.gapMs, "ms", plannedGapMs);
   const left = (await members(kubectl, name)).map((pod) => pod.metadata.name);
   check(left.join() === `${name}-0,${name}-1`, `members left: ${left.join(" ")}`);
-  check(
-    await kubectl.get("persistentvolumeclaim", `data-${name}-3`),
-    "the claim of a removed member is gone",
-  );
+  for (const at of [2, 3]) {
+    check(
+      await kubectl.get("persistentvolumeclaim", `data-${name}-${at}`),
+      `the claim of removed member ${at} is gone`,
+    );
+  }
+  const claim = async () => (await kubectl.get("persistentvolumeclaim", `data-${name}-2`))?.metadata.uid;
+  const old = await claim();
   const back = await underWrites(
     run,
     name,
@@ -83,6 +87,11 @@ async function scale(run: Run): Promise<void> {
     () => kubectl.run(["scale", "databases", name, "--replicas=3"]).then(() => {}),
   );
   run.figure("2 to 3 members, onto an old claim: to Ready", back.readyMs, "ms", bar.ready);
+  check(await claim() === old, "the member came back on another claim");
+  const rows = "SELECT count(*) FROM written";
+  const has = await sql(kubectl, `${name}-2`, rows),
+    all = await sql(kubectl, (await leader(kubectl, name))!, rows);
+  check(has === all, `the member that came back has ${has} of ${all} rows`);
 }
 
 async function hibernate(run: Run): Promise<void> {
