@@ -332,7 +332,12 @@ export class DatabaseReconciler {
         if (!await client.get(resource, { namespace, name })) await client.create(resource, desired);
         return {};
       }
-      const outcome = await this.#intents.apply<KubernetesObject, object>(resource, desired, database);
+      const outcome = await this.#intents.apply<KubernetesObject, object>(
+        resource,
+        desired,
+        database,
+        client,
+      );
       if (outcome.kind === "applied") return { changed: outcome.written };
       if (outcome.kind === "foreign") {
         const message = belongsToOthers(resource.kind, name);
@@ -416,7 +421,7 @@ export class DatabaseReconciler {
     if (step.kind === "scale") {
       const { effective } = effectiveDatabase(live);
       const desired = wantedStatefulSet(live, effective, step.replicas, this.#planOptions(database));
-      const outcome = await this.#intents.apply(statefulSets, desired, database);
+      const outcome = await this.#intents.apply(statefulSets, desired, database, client);
       if (outcome.kind !== "applied") return;
     } else if (step.kind === "restart") {
       const pod = live.pods.find((pod) => pod.metadata?.name === step.pod)!;

@@ -8,16 +8,19 @@
  * - A value that the API server writes in another form (`1000m` becomes `1`) would look like drift: what it answered
  *   to our own write is remembered, and is what later reads are compared with.
  *
- * An object of the wanted name that somebody else owns is never written. A Secret has no hash: compare it first, and
+ * An object of the wanted name that somebody else owns is never written. One that is there is written only at the
+ * version that was compared, or that our own last write made: a cache that lags behind must not bring an old wish back.
+ * A Secret has no hash: compare it first, and
  * apply it when it differs.
  * @module
  */
 
 import type { ResourceClient } from "./client.ts";
-import { isInvalid } from "./errors.ts";
+import { isConflict, isInvalid } from "./errors.ts";
 import { controllerOf, isBeingDeleted, isControlledBy, keyOf } from "./metadata.ts";
 import { deepEqual } from "./predicates.ts";
-import type { Key, KubernetesObject, Resource } from "./types.ts";
+import { compareResourceVersions, isComparable } from "./resource_version.ts";
+import type { KubernetesObject, Resource } from "./types.ts";
 
 /** What became of an intent. */
 export type Outcome<Read> =
@@ -41,11 +44,19 @@ export interface IntentsOptions {
   isOurs?(object: KubernetesObject, owner: KubernetesObject): boolean;
 }
 
+/** What the API server answered to our last write of an object. */
+interface Answer {
+  uid: string | undefined;
+  resourceVersion: string | undefined;
+  hash: string;
+  fields: unknown;
+}
+
 /** Applies intents for owners, see the module. One per manager: it remembers. */
 export class Intents {
   readonly #options: IntentsOptions;
   /** Per object: the hash sent and what the API server made of the fields sent. */
-  readonly #answers = new Map<string, { uid: string | undefined; hash: string; fields: unknown }>();
+  readonly #answers = new Map<string, Answer>();
 
   constructor(options: IntentsOptions) {
     this.#options = options;
@@ -55,14 +66,16 @@ export class Intents {
    * Makes the object say what `desired` says, by server-side apply.
    *
    * @param desired with apiVersion, kind and metadata; its owner reference to `owner`, if any, is the caller's
-   * @throws {ApiError} when the API server refuses
+   * @param client that of the reconcile, so that its key is held until the caches show the write or what it met
+   * @throws {ApiError} when the API server refuses; Conflict when the object is no longer what was read
    */
   async apply<Read extends KubernetesObject, Write>(
     resource: Resource<Read, Write>,
     desired: Write,
     owner: KubernetesObject,
+    client: ResourceClient = this.#options.client,
   ): Promise<Outcome<Read>> {
-    const { client, annotation } = this.#options;
+    const { annotation } = this.#options;
     const { metadata } = desired as KubernetesObject;
     const { name, namespace } = metadata ?? {};
     const key = { name: name ?? "", namespace };
@@ -80,16 +93,22 @@ export class Intents {
         : { kind: "foreign", object: found };
     }
     if (found && isBeingDeleted(found)) return { kind: "terminating", object: found };
-    if (found && !isSecret) {
-      const answer = this.#answers.get(id);
-      const known = answer && answer.uid === found.metadata?.uid && answer.hash === hash
-        ? answer.fields
-        : intent;
+    const remembered = this.#answers.get(id);
+    const answer = remembered?.uid === found?.metadata?.uid ? remembered : undefined;
+    const at = newer(found?.metadata?.resourceVersion, answer?.resourceVersion);
+    // What is older than our own last write says nothing.
+    if (found && !isSecret && at === found.metadata?.resourceVersion) {
+      const known = answer?.hash === hash ? answer.fields : intent;
       if (deepEqual(project(intent, found), known)) return { kind: "applied", object: found, written: false };
     }
-    const object = await this.#write(resource, key, intent, found);
+    const object = await this.#write(client, resource, intent, found, at).catch((error) => {
+      // Also where the cluster was restored, and no version as new as ours will come.
+      if (isConflict(error)) this.#answers.delete(id);
+      throw error;
+    });
     if (!isSecret) {
-      this.#answers.set(id, { uid: object.metadata?.uid, hash, fields: project(intent, object) });
+      const { uid, resourceVersion } = object.metadata ?? {};
+      this.#answers.set(id, { uid, resourceVersion, hash, fields: project(intent, object) });
     }
     return { kind: "applied", object, written: true };
   }
@@ -99,19 +118,22 @@ export class Intents {
    * API server refuses the two for ever: our own object is then given our lists whole first.
    */
   async #write<Read extends KubernetesObject, Write>(
+    client: ResourceClient,
     resource: Resource<Read, Write>,
-    key: Key,
     intent: Write,
     found: Read | undefined,
+    resourceVersion: string | undefined,
   ): Promise<Read> {
-    const { client } = this.#options;
+    const { metadata } = intent as KubernetesObject;
+    const bound = found ? { ...intent, metadata: { ...metadata, resourceVersion } } : intent;
     try {
-      return await client.apply(resource, intent, { force: found !== undefined });
+      return await client.apply(resource, bound, { force: found !== undefined });
     } catch (error) {
       if (!found || !isInvalid(error)) throw error;
       const { apiVersion: _, kind: __, metadata: ___, ...fields } = intent as KubernetesObject;
       try {
-        await client.patch(resource, key, { metadata: { uid: found.metadata?.uid }, ...fields });
+        const { uid, name = "", namespace } = found.metadata ?? {};
+        await client.patch(resource, { name, namespace }, { metadata: { uid, resourceVersion }, ...fields });
       } catch {
         throw error; // what cannot be mended this way is refused for the reason that came first
       }
@@ -156,6 +178,12 @@ export function project(wanted: unknown, live: unknown): unknown {
     );
   }
   return live;
+}
+
+/** The newer of two versions, where both are known. */
+function newer(one: string | undefined, other: string | undefined): string | undefined {
+  if (!isComparable(one) || !isComparable(other)) return one ?? other;
+  return compareResourceVersions(one, other) < 0 ? other : one;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

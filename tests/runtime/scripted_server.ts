@@ -206,6 +206,8 @@ export class ScriptedServer implements RestClient {
     const object = this.#objects.get(`${plural}/${namespace ?? "default"}/${name}`);
     if (options.method === "PATCH" && options.contentType?.includes("apply")) {
       if (!object) return this.#create(plural, namespace, body!);
+      const expected = body?.metadata?.resourceVersion;
+      if (expected && expected !== object.metadata?.resourceVersion) throw conflict(options.path);
       return this.#change(plural, object, body!, subresource);
     }
     if (!object) throw notFound(options.path);
