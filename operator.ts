@@ -372,7 +372,6 @@ export class DatabaseReconciler {
         if (patch === "delete") await this.#delete(persistentVolumeClaims, claim, client);
         else await client.patch(persistentVolumeClaims, claim.metadata, patch);
       } catch (error) {
-        if (isConflict(error)) continue; // another claim by now: the next pass sees it
         if (!isForbidden(error) && !isInvalid(error)) throw error;
         problems.push({ reason: "StorageCannotGrow", message: `${refused}: ${error.message}`, stops: false });
       }
