@@ -51,6 +51,20 @@ test("what is read extends what is written, and says only what differs", () => {
   assert.match(text, "export interface StoredThingSpec extends ThingSpec {\n  b: number;\n}\n");
 });
 
+test("what is read is written out where a union differs, which no compiler compares well enough", () => {
+  const text = filesOf(crdOf({
+    schema: spec({
+      u: {
+        type: "object",
+        properties: { mode: { type: "string", default: "x" }, x: { type: "string" }, y: { type: "string" } },
+        oneOf: [{ required: ["x"] }, { required: ["y"] }],
+      },
+    }),
+  })).get("example.com/v1.ts")!;
+  assert.match(text, "export interface StoredThing {\n");
+  assert.match(text, "export interface StoredThingSpec {\n  u?: StoredThingSpecU;\n}\n");
+});
+
 test("a shape that several kinds of a module have is declared once, and has a name in each", () => {
   const shared = spec({ pod: { type: "object", properties: { image: { type: "string" } } } });
   const text = filesOf(crdOf({ kind: "One", schema: shared }), crdOf({ kind: "Two", schema: shared }))
