@@ -42,7 +42,7 @@ PENDING = 90
 # Seconds after which a newer last recoverable time is worth a note, and after which WAL is looked through for gaps.
 NEWER, LOOK = 300, 3600
 # Seconds without a byte from the store when it is only looked at: its reason is in the status within a minute.
-PROBE = "--io-timeout=15"
+PROBE = "--io-timeout=5"
 
 lock = threading.Lock()
 wake = threading.Event()
@@ -73,7 +73,7 @@ def run(*arguments, timeout=300):
     try:
         ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        return "", "pgbackrest %s took longer than %d s" % (arguments[0], timeout)
+        return "", "%s took longer than %d s" % (arguments[0], timeout)
     words = None if ended.returncode == 0 else clean(ended.stderr or ended.stdout)
     if words:
         print("pgbackrest %s: %s" % (arguments[0], words), flush=True)
@@ -83,7 +83,7 @@ def run(*arguments, timeout=300):
 def setup():
     """Makes the stanza, which is nothing when it is there, and sees one WAL segment arrive."""
     for arguments in (["stanza-create", PROBE], ["check", PROBE, "--archive-timeout=30"]):
-        words = run(*arguments)[1]
+        words = run(*arguments, timeout=60)[1]
         if words:
             return words
     return None
@@ -152,7 +152,7 @@ def gap(stanza, backups):
 
 def stanza_info():
     """What the repository holds, and what went wrong, if anything."""
-    text, words = run("info", PROBE, "--output=json", timeout=120)
+    text, words = run("info", PROBE, "--output=json", timeout=30)
     stanza = next(iter(json.loads(text or "[]")), None) if words is None else None
     return stanza, [one for one in (stanza or {}).get("backup", []) if not one.get("error")], words
 
@@ -184,7 +184,7 @@ class Watch:
             self.ready = None if words else now
             self.looked = (None, 0)
         elif waits:
-            words = run("stanza-create", PROBE)[1]
+            words = run("stanza-create", PROBE, timeout=30)[1]
             self.ready = None if words else now
         orders_ready.set() if self.ready else orders_ready.clear()
         report = {"problem": words} if words else self.inspect()
