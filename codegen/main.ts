@@ -92,6 +92,12 @@ async function run(args: readonly string[]): Promise<number> {
   }
   const keepGoing = values["keep-going"];
   const wanted = documents.filter((document) => isWanted(document, values.group, values.crd));
+  for (const name of values.crd ?? []) {
+    if (wanted.some((document) => isCrd(document.value) && isWanted(document, undefined, [name]))) continue;
+    throw new InputError(
+      `Cannot generate ${JSON.stringify(name)}: no CustomResourceDefinition has that name or kind`,
+    );
+  }
   const generated = generate(wanted, {
     ...(values.kind !== undefined && { kinds: values.kind }),
     client: !values["no-client"],

@@ -46,10 +46,7 @@ export async function writeOutput(folder: string, files: ReadonlyMap<string, str
   const fresh = join(dirname(target), `.${basename(target)}.new-${process.pid}`);
   const old = join(dirname(target), `.${basename(target)}.old-${process.pid}`);
   try {
-    // One folder at a time: Node's recursive mkdir never returns in a file system such as /proc.
-    if (await stat(dirname(target)).catch(() => undefined) === undefined) {
-      await mkdir(dirname(target), { recursive: true });
-    }
+    await makeFolder(dirname(target));
     await mkdir(fresh);
     for (const [path, text] of files) {
       await mkdir(dirname(join(fresh, path)), { recursive: true });
@@ -69,4 +66,11 @@ export async function writeOutput(folder: string, files: ReadonlyMap<string, str
     await rm(fresh, { recursive: true, force: true }).catch(() => undefined);
   }
   await rm(old, { recursive: true, force: true });
+}
+
+/** Makes a folder and those around it, one at a time: Node's recursive mkdir never returns in a file system like /proc. */
+async function makeFolder(path: string): Promise<void> {
+  if (await stat(path).catch(() => undefined) !== undefined) return;
+  await makeFolder(dirname(path));
+  await mkdir(path);
 }

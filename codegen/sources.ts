@@ -2,7 +2,7 @@
  * Where documents come from: files, folders, globs, standard input and URLs. A cluster is in cluster.ts.
  * @module
  */
-import { glob, readdir, readFile, stat } from "node:fs/promises";
+import { glob, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { documentsOf } from "./documents.ts";
@@ -71,7 +71,7 @@ async function placesOf(input: string): Promise<string[]> {
     const files = (await readdir(input, { recursive: true })).filter((file) => /\.(ya?ml|json)$/i.test(file))
       .sort();
     if (files.length === 0) throw new InputError("The folder holds no .yaml, .yml or .json file", [input]);
-    return files.map((file) => join(input, file));
+    return await distinctFiles(files.map((file) => join(input, file)));
   }
   if (found !== undefined) return [input];
   if (/[*?[{]/.test(input)) {
@@ -81,6 +81,16 @@ async function placesOf(input: string): Promise<string[]> {
     throw new InputError("No .yaml, .yml or .json file matches", [input]);
   }
   throw new InputError("No such file or folder", [input]);
+}
+
+/** Each file once, also where symbolic links lead to it again, or in a circle. */
+async function distinctFiles(paths: readonly string[]): Promise<string[]> {
+  const byFile = new Map<string, string>();
+  for (const path of paths) {
+    const file = await realpath(path).catch(() => path);
+    if (!byFile.has(file)) byFile.set(file, path);
+  }
+  return [...byFile.values()];
 }
 
 async function textOf(place: string): Promise<string> {

@@ -2,7 +2,7 @@
  * The command: exit codes, messages, and an output that is replaced as a whole or not at all.
  * @module
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -76,6 +76,24 @@ test("one bad input among many is named and nothing is written; with --keep-goin
   assert.ok((await readdir(out)).includes("example.com"));
 });
 
+test("a symbolic link that leads in a circle gives no file twice", async ({ folder, complained }) => {
+  await mkdir(join(folder, "in"));
+  await writeFile(join(folder, "in/crd.json"), yes);
+  await symlink(join(folder, "in"), join(folder, "in/again"), "dir");
+  assert.is(await main([join(folder, "in"), "--out", join(folder, "out"), "--quiet"]), 0);
+  assert.equal(complained, []);
+});
+
+test("a --crd that is not there is named", async ({ folder, complained }) => {
+  await writeFile(join(folder, "crd.json"), yes);
+  const args = [join(folder, "crd.json"), "--out", join(folder, "out"), "--quiet", "--crd"];
+  assert.is(await main([...args, "things.example.com"]), 0);
+  assert.is(await main([...args, "other"]), 2);
+  assert.equal(complained, [
+    'codegen: Cannot generate "other": no CustomResourceDefinition has that name or kind',
+  ]);
+});
+
 test("a folder that holds anything else is not replaced", async ({ folder, complained }) => {
   const [crd, out] = [join(folder, "crd.json"), join(folder, "src")];
   await writeFile(crd, yes);
@@ -91,11 +109,13 @@ test("an output that cannot be written, a missing file, an unknown option and no
   const crd = join(folder, "crd.json");
   await writeFile(crd, yes);
   assert.is(await main([crd, "--out", join(crd, "below")]), 2);
+  assert.is(await main([crd, "--out", "/proc/self/none/below"]), 2);
   assert.is(await main([join(folder, "none.yaml")]), 2);
   assert.is(await main(["--nonsense"]), 2);
   assert.is(await main([]), 2);
   assert.match(complained[0]!, "Cannot write the output");
-  assert.match(complained[1]!, /none\.yaml: No such file or folder$/);
+  assert.match(complained[1]!, "Cannot write the output");
+  assert.match(complained[2]!, /none\.yaml: No such file or folder$/);
   assert.match(complained.find((line) => line.includes("nonsense"))!, "see --help");
   assert.match(complained.at(-1)!, "No input");
 });
