@@ -39,10 +39,10 @@ const program = ts.createProgram([join(source, "bin.ts"), join(source, "mod.ts")
   rootDir: source,
   outDir: out,
 });
-const { diagnostics } = program.emit(undefined, (path, text, ...rest) => {
+const { diagnostics } = program.emit(undefined, (path, text, byteOrderMark) => {
   // Imports in declarations keep the ending .ts, which is not there.
   const linked = path.endsWith(".d.ts") ? text.replace(/(from "\.[^"]*)\.ts"/g, '$1.js"') : text;
-  ts.sys.writeFile(path, linked, ...rest);
+  ts.sys.writeFile(path, linked, byteOrderMark);
 });
 const found = [...ts.getPreEmitDiagnostics(program), ...diagnostics];
 if (found.length > 0) {
