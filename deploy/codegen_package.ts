@@ -3,7 +3,7 @@
  * `npm publish`: `npm run package:codegen`.
  *
  * Node strips no types below node_modules, so that what is installed has to be JavaScript. See
- * docs/decisions/0008-codegen-package.md.
+ * docs/decisions/0010-codegen-package.md.
  * @module
  */
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
