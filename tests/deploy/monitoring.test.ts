@@ -4,6 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parse, parseAllDocuments } from "yaml";
 import { desiredStatefulSet } from "../../postgres/stateful_set.ts";
+import { expressionsOf, readDashboard } from "./dashboards.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 const page = read("docs/monitoring.md");
@@ -50,6 +51,25 @@ test("Prometheus finds the ports and labels that the pods really have", () => {
       document.toJS().spec.podMetricsEndpoints.map(({ port }: { port: string }) => port)
     );
   assert.equal(monitored, ["http", "patroni", "metrics"]);
+});
+
+test("the dashboard asks the operator only for metrics of docs/monitoring.md, and no panel covers another", () => {
+  const dashboard = readDashboard();
+  const names = new Set([...page.matchAll(/^\| `([a-z_]+)`/gm)].map((match) => match[1]!));
+  const asked = expressionsOf(dashboard).flatMap(({ expression }) =>
+    expression.match(/\b(database|leader_election|controller_runtime|workqueue|rest_client)_[a-z_]+/g) ?? []
+  );
+  assert.ok(asked.length >= 20, String(asked.length));
+  assert.equal(asked.filter((name) => !names.has(name.replace(/_bucket$/, ""))), []);
+  const { panels } = dashboard;
+  assert.is(new Set(panels.map(({ id }) => id)).size, panels.length);
+  const covers = panels.flatMap((a, at) =>
+    panels.slice(at + 1).filter(({ gridPos: b }) =>
+      a.gridPos.x < b.x + b.w && b.x < a.gridPos.x + a.gridPos.w && a.gridPos.y < b.y + b.h &&
+      b.y < a.gridPos.y + a.gridPos.h
+    ).map((b) => `${a.title} and ${b.title}`)
+  );
+  assert.equal(covers, []);
 });
 
 test.run();
