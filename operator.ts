@@ -65,10 +65,10 @@ import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
   annotation,
   backupCondition,
-  backupSelector,
   backupStatus,
   belongsToOthers,
   claimChanges,
+  component,
   conditionsOf,
   configMapFacts,
   decide,
@@ -91,7 +91,6 @@ import {
   label,
   measure,
   measurementHelp,
-  memberSelector,
   namesOf,
   nextDynamicConfig,
   observe,
@@ -105,7 +104,6 @@ import {
   restoredClaim,
   restores,
   secretsOf,
-  selectorText,
   type Sight,
   situationOf,
   sizeOf,
@@ -113,6 +111,8 @@ import {
   switchoverRequest,
   underWay,
   type Unwanted,
+  upgradeChanges,
+  upgradeStatus,
   wait,
   type Wanted,
   wantedStatefulSet,
@@ -128,28 +128,32 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
   const { name, namespace } = database.metadata;
   const names = namesOf(name);
   const mine = { namespace, labelSelector: `${label.database}=${name}` };
-  const members = { namespace, labelSelector: selectorText(memberSelector(name)) };
-  const [statefulSet, podList, claimList, configMapList, backupPodList] = await Promise.all([
+  const [statefulSet, podList, claimList, configMapList, jobList] = await Promise.all([
     client.get(statefulSets, { namespace, name: names.statefulSet }),
-    client.list(pods, members),
+    client.list(pods, mine),
     client.list(persistentVolumeClaims, mine),
     client.list(configMaps, mine),
-    client.list(pods, { namespace, labelSelector: selectorText(backupSelector(name)) }),
+    client.list(jobs, mine),
   ]);
+  const podsOf = (...components: string[]) =>
+    podList.items.filter(({ metadata }) => components.includes(metadata.labels?.[label.component] ?? ""));
+  const members = podsOf(component.member);
   const byName = new Map(configMapList.items.map((configMap) => [configMap.metadata?.name ?? "", configMap]));
   return {
     database,
     statefulSet,
-    pods: podList.items,
+    pods: members,
+    upgradePods: podsOf(component.upgrade, component.upgradeCheck),
+    jobs: jobList.items,
     claims: claimList.items.filter((claim) => ordinalOf(name, claim.metadata?.name ?? "") !== undefined),
     storeClaims: new Map(
       claimList.items.filter(({ metadata }) => metadata.name === names.backup)
         .map((claim) => [names.backup, claim]),
     ),
     configMaps: byName,
-    backupPods: backupPodList.items,
+    backupPods: podsOf(component.backup),
     patroni: observe(name, {
-      pods: podList.items,
+      pods: members,
       leader: byName.get(names.leader),
       sync: byName.get(names.sync),
       config: byName.get(names.config),
@@ -426,11 +430,19 @@ export class DatabaseReconciler {
       const pod = live.pods.find((pod) => pod.metadata?.name === step.pod)!;
       const { uid, resourceVersion } = pod.metadata!;
       await client.delete(pods, { namespace, name: step.pod }, { uid, resourceVersion });
-    } else {
+    } else if (step.kind === "switchover") {
       const desired = desiredSwitchover(database, step.from, step.to);
       await client.apply(configMaps, desired as ConfigMap, { fieldManager: `${fieldManager}-switchover` });
+    } else {
+      const options = { ...this.#planOptions(database), words: step.message };
+      for (const { verb, resource, name, body } of upgradeChanges(live, step.action, options)) {
+        if (verb === "create") await client.create(resource, body);
+        else if (verb === "patch") await client.patch(resource, { namespace, name }, body);
+        else await client.delete(resource, { namespace, name }, body);
+      }
     }
-    const reason = { scale: "Scaled", restart: "Restarted", switchover: "SwitchedOver" }[step.kind];
+    const reason =
+      { scale: "Scaled", restart: "Restarted", switchover: "SwitchedOver", upgrade: "Upgrading" }[step.kind];
     events.record(database, {
       type: "Normal",
       reason,
@@ -541,7 +553,9 @@ export class DatabaseReconciler {
     );
     const requests = Object.values(operations ?? {}).some((value) => value) ? operations : undefined;
     const backup = backupStatus(sight);
-    const status = withoutUndefined({ ...factsOf(sight, now()), backup, conditions, operations: requests });
+    const upgrade = upgradeStatus(sight, step.message, now());
+    const facts = { ...factsOf(sight, now()), backup, upgrade };
+    const status = withoutUndefined({ ...facts, conditions, operations: requests });
     if (deepEqual(status, before)) return;
     // A process that was frozen in here must not overwrite what the next leader has reported.
     const { name, namespace, resourceVersion } = database.metadata;

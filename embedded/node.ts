@@ -30,6 +30,9 @@ export interface NodeDelays {
 /** Whether the application in the pod is ready; undefined: as soon as it has run for readyMs. */
 export type Readiness = (pod: KubeObject) => boolean | undefined;
 
+/** How the program of a pod that may end has ended, if not simply well. */
+export type Ending = (pod: KubeObject) => { exitCode: number; message: string } | undefined;
+
 const pods = "/pods";
 const name = "embedded-node";
 
@@ -40,6 +43,7 @@ export class NodeSimulator {
   readonly #loop: Loop;
   readonly #delays: NodeDelays;
   readonly #readiness: Readiness;
+  readonly #ending: Ending;
   #addresses = 0;
   /** When each pod was scheduled, started running, began to stop: objects only hold whole seconds. */
   readonly #times = new Map<
@@ -47,12 +51,13 @@ export class NodeSimulator {
     { scheduledMs?: number; startedMs?: number; stoppedMs?: number; pulledMs?: number }
   >();
 
-  constructor(backend: Backend, delays: NodeDelays, readiness: Readiness) {
+  constructor(backend: Backend, delays: NodeDelays, readiness: Readiness, ending: Ending = () => undefined) {
     this.#backend = backend;
     this.#scheduler = new Writes(backend, "kube-scheduler");
     this.#kubelet = new Writes(backend, "kubelet");
     this.#delays = delays;
     this.#readiness = readiness;
+    this.#ending = ending;
     this.#loop = new Loop(backend.clock, delays.scheduleMs, (key) => this.#reconcile(key));
   }
 
@@ -243,10 +248,13 @@ export class NodeSimulator {
 
   #finish(pod: KubeObject): void {
     if (!this.#hasPassed(pod, "startedMs", this.#delays.runMs)) return;
-    const hasFailed = pod.metadata.annotations?.["embedded.example.com/fails"] === "true";
+    const ending = this.#ending(pod);
+    const hasFailed = pod.metadata.annotations?.["embedded.example.com/fails"] === "true" ||
+      (ending?.exitCode ?? 0) !== 0;
     const time = this.#backend.time;
     const terminated = {
-      exitCode: hasFailed ? 1 : 0,
+      exitCode: hasFailed ? ending?.exitCode || 1 : 0,
+      ...(ending ? { message: ending.message } : {}),
       reason: hasFailed ? "Error" : "Completed",
       startedAt: pod.status.startTime,
       finishedAt: time,

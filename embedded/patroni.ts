@@ -117,6 +117,22 @@ export class PatroniSimulator {
       (status.role === "primary" || status.replication_state === "streaming");
   }
 
+  /**
+   * How a pod ended that works on a cluster's data: one labelled `<prefix>/component=upgrade` tells the system
+   * identifiers before and after; with an image whose name contains `cannot-upgrade` it fails.
+   */
+  ending({ metadata, spec }: KubeObject): { exitCode: number; message: string } | undefined {
+    if (metadata.labels?.[this.#label("component")] !== "upgrade") return undefined;
+    if (/cannot-upgrade/.test(spec.containers[0].image)) {
+      return { exitCode: 1, message: "pg_upgrade --check: a library is missing" };
+    }
+    const scope = metadata.labels[this.#label("database")] ?? "";
+    const config = this.#backend.storage.get(maps, metadata.namespace, `${scope}-config`);
+    const replaced = config?.metadata.annotations?.["initialize"] ?? "";
+    const systemIdentifier = String(BigInt(replaced || 0) + 1n);
+    return { exitCode: 0, message: JSON.stringify({ replaced, systemIdentifier }) };
+  }
+
   /** One loop of all members of a cluster. */
   #turn(key: string): void {
     const [namespace = "", name = ""] = key.split("/");

@@ -7,7 +7,7 @@ import { sizeOf, storageOf } from "./database.ts";
 import type { Step } from "./decide.ts";
 import { annotation, claimName, ordinalOf } from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
-import { markOf, type Sight } from "./sight.ts";
+import { isReplaced, markOf, type Sight } from "./sight.ts";
 
 /** What becomes of a claim. */
 export interface ClaimChange {
@@ -44,7 +44,8 @@ export function claimChanges({ database, claims, patroni }: Sight, step: Step): 
     }
     const grows = claim.status?.phase === "Bound" && parseQuantity(requested) < parseQuantity(wanted);
     const member = patroni.members.find(({ ordinal }) => name === claimName(database.metadata.name, ordinal));
-    const marks = !markOf(claim) && member !== undefined && (member.role === "primary" || member.streaming);
+    const marks = (!markOf(claim) || isReplaced(patroni, markOf(claim))) && member !== undefined &&
+      (member.role === "primary" || member.streaming);
     if (!grows && !marks) return [];
     const annotations = marks ? { [annotation.systemIdentifier]: patroni.config?.systemIdentifier } : {};
     const spec = grows ? { resources: { requests: { storage: wanted } } } : {};

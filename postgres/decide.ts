@@ -9,6 +9,7 @@
 
 import type { Member } from "./observe.ts";
 import type { Trouble } from "./trouble.ts";
+import type { UpgradeAction, UpgradeSeen } from "./upgrade.ts";
 
 /** A member with what decisions need beyond Patroni's report. */
 export interface MemberSeen
@@ -55,6 +56,8 @@ export interface Situation {
   readonly patroniPaused: boolean;
   /** The member that a person asked to become the primary. */
   readonly switchoverTo: string | undefined;
+  /** The upgrade to another major version that is asked for, under way or just over. */
+  readonly upgrade?: UpgradeSeen | undefined;
   readonly nowMs: number;
 }
 
@@ -67,6 +70,7 @@ export type Step =
     | { readonly kind: "scale"; readonly replicas: number }
     | { readonly kind: "restart"; readonly pod: string }
     | { readonly kind: "switchover"; readonly from: string; readonly to: string }
+    | { readonly kind: "upgrade"; readonly action: UpgradeAction }
   );
 
 /** Longest wait for the first member of a sleeping Database to lead before the others, which may be ahead, are started too. */
@@ -74,8 +78,74 @@ const wakeAloneMs = 60_000;
 
 /** The one step that comes next. Each rule either has one or leaves it to the next rule. */
 export function decide(seen: Situation): Step {
-  return create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ?? grow(seen) ?? shrink(seen) ??
-    heal(seen) ?? synchronize(seen) ?? roll(seen) ?? handOver(seen) ?? done(seen);
+  return exclude(seen) ?? create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ?? goOffline(seen) ??
+    grow(seen) ?? shrink(seen) ?? heal(seen) ?? synchronize(seen) ?? roll(seen) ?? upgrade(seen) ??
+    handOver(seen) ?? done(seen);
+}
+
+/** While a Job may work on the data of the first member nobody is started, whatever else is asked for. */
+function exclude({ upgrade, deleting }: Situation): Step | undefined {
+  if (!upgrade || deleting) return undefined;
+  const { from, to, job, busy, told } = upgrade;
+  if (job && !job.adopted && (from >= to || !job.current)) {
+    return act(
+      "forget",
+      `Removing the Job of an upgrade that is no longer asked for: PostgreSQL ${from} goes on`,
+    );
+  }
+  if (job?.state === "running" && job.stuck && job.trouble) {
+    return act("giveUp", `The upgrade cannot start: ${job.trouble.message}`);
+  }
+  if (job?.state === "running") return wait("Upgrading", `pg_upgrade makes PostgreSQL ${to} of ${from}`);
+  if (busy) return wait("Upgrading", "A pod that works on the data has not ended yet");
+  if (job?.state !== "succeeded" || job.adopted) return undefined;
+  if (told) return act("adopt", `The data is of PostgreSQL ${to} from now on`);
+  return act("forget", "Nobody knows what the upgrade's Job has made: it is made again");
+}
+
+/** The Job is there, and runs when all members are gone: the replicas first, then the primary, from the first ordinal. */
+function goOffline(seen: Situation): Step | undefined {
+  const { upgrade, members, replicas = 0, deleting } = seen;
+  if (upgrade?.job?.state !== "suspended" || deleting) return undefined;
+  if (replicas === 0 && members.length === 0) {
+    return act("run", `Upgrading the data from PostgreSQL ${upgrade.from} to ${upgrade.to}`);
+  }
+  const step = shrink({ ...seen, wanted: 0 });
+  return step?.reason === "ScalingDown" ? { ...step, reason: "Upgrading" } : step;
+}
+
+/** A healthy Database whose version is to change: nothing stops before the new one was tried. */
+function upgrade(seen: Situation): Step | undefined {
+  const { primary, members, wanted } = seen;
+  if (!seen.upgrade || !primary || wanted === 0) return undefined;
+  const { from, to, check, job, obstacle, unsafe, settled } = seen.upgrade;
+  if (from === to && (job || check) && (settled || !job)) return act("forget", "The upgrade is over");
+  if (from >= to || obstacle !== undefined || job?.state === "failed") return undefined;
+  if (!check) return act("check", `Trying PostgreSQL ${to} with the parameters, beside the members`);
+  if (!check.current) return act("forget", "The upgrade is tried anew, as the Database was changed");
+  if (check.state === "failed") return undefined;
+  if (check.state !== "succeeded") {
+    return check.trouble
+      ? wait(
+        check.trouble.reason,
+        `spec.version: PostgreSQL ${from} goes on, ${to} cannot be tried: ${check.trouble.message}`,
+      )
+      : wait("Upgrading", `PostgreSQL ${to} is tried with the parameters, beside the members`);
+  }
+  if (unsafe !== undefined) return wait("Upgrading", `Not stopping for the upgrade to ${to} yet: ${unsafe}`);
+  const first = members.find(({ ordinal }) => ordinal === 0);
+  if (first?.name !== primary) {
+    const to = successor(seen, ({ ordinal }) => ordinal === 0);
+    if (!to) {
+      return wait("Upgrading", "The first member is to lead before the upgrade, and cannot take over yet");
+    }
+    return switchover(primary, to, "Upgrading", `Switching over to ${to}, whose data is to be upgraded`);
+  }
+  return act("begin", `Stopping the members, to upgrade PostgreSQL ${from} to ${to}`);
+}
+
+function act(action: UpgradeAction, message: string): Step {
+  return { kind: "upgrade", action, reason: "Upgrading", message };
 }
 
 /** Without a StatefulSet: one with all members where there is no data; where there is, first the one that led last. */
@@ -132,7 +202,8 @@ function grow(seen: Situation): Step | undefined {
   const message = `Starting ${wanted - replicas} more of ${wanted} members`;
   if (replicas === 0) return { kind: "scale", replicas: firstReplicas(seen), reason: "Creating", message };
   const oldestMs = Math.min(...members.map((member) => member.startedMs ?? seen.nowMs));
-  if (seen.initialized && !seen.primary && seen.nowMs - oldestMs < wakeAloneMs) {
+  const { unproven } = seen.upgrade ?? {};
+  if (seen.initialized && !seen.primary && (unproven || seen.nowMs - oldestMs < wakeAloneMs)) {
     return wait(
       "Creating",
       `Starting with ${replicas} of ${wanted} members: waiting for a primary among them`,

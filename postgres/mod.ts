@@ -42,4 +42,6 @@ export * from "./sight.ts";
 export * from "./stateful_set.ts";
 export * from "./status.ts";
 export * from "./trouble.ts";
+export * from "./upgrade.ts";
+export * from "./upgrade_changes.ts";
 export * from "./versions.ts";

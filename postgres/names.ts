@@ -31,6 +31,14 @@ export const label = {
   role: `${group}/role`,
 } as const;
 
+/** Values of {@link label}`.component`: what a pod is there for. */
+export const component = {
+  member: "postgres",
+  backup: "backup",
+  upgrade: "upgrade",
+  upgradeCheck: "upgrade-check",
+} as const;
+
 /** Annotations that a person or this operator puts on objects. */
 export const annotation = {
   /** On a Database: `<pod>@<id>` or `any@<id>` asks once for a switchover to that member. */
@@ -45,6 +53,17 @@ export const annotation = {
   restart: `${group}/restart`,
   /** On a Database: "true" stops everything but the status. */
   paused: `${group}/paused`,
+  /**
+   * On a Database: any new value tries a failed upgrade to another major version again. On a Job of an upgrade: what it
+   * was made for.
+   */
+  upgrade: `${group}/upgrade`,
+  /** On a Job of an upgrade that was given up: why. */
+  failure: `${group}/failure`,
+  /** On ConfigMap `<name>-config`, after an upgrade: the major version of the data. */
+  major: `${group}/major`,
+  /** There too: the system identifiers of the data that upgraded data replaced, with commas in between. */
+  replaced: `${group}/replaced`,
   /** On the pod template: the spec.version that it runs. */
   version: `${group}/version`,
   /** On a volume claim: PostgreSQL's system identifier of the data on it, so that it is never taken for empty. */
@@ -124,12 +143,12 @@ export function ordinalOf(name: string, podOrClaim: string): number | undefined 
 
 /** The labels by which the members are found: by Patroni, the Services, the StatefulSet and the budget. */
 export function memberSelector(name: string): Record<string, string> {
-  return { [label.database]: name, [label.component]: "postgres" };
+  return { [label.database]: name, [label.component]: component.member };
 }
 
 /** The labels of the pods of backups, verifications and drills: none is a member. */
 export function backupSelector(name: string): Record<string, string> {
-  return { [label.database]: name, [label.component]: "backup" };
+  return { [label.database]: name, [label.component]: component.backup };
 }
 
 /** The labels of everything that is owned; of members only together with {@link memberSelector}. */

@@ -9,7 +9,7 @@
  * when it has the expected type.
  * @module
  */
-import { label, ordinalOf } from "./names.ts";
+import { annotation, label, ordinalOf } from "./names.ts";
 
 /** A pod, as far as it is read here. */
 export interface PodView {
@@ -90,6 +90,10 @@ export interface ConfigState {
   readonly systemIdentifier: string | undefined;
   /** The annotation `config` as text, for {@link nextDynamicConfig}. */
   readonly text: string | undefined;
+  /** After an upgrade: the major version of the data. */
+  readonly major?: number;
+  /** After an upgrade: the system identifiers of the data that was replaced by it. */
+  readonly replaced?: readonly string[];
 }
 
 /** All of it. */
@@ -240,10 +244,13 @@ export function observeConfig(configMap: ConfigMapView | undefined): ConfigState
   const annotations = configMap?.metadata?.annotations;
   if (!annotations) return undefined;
   const initialize = annotations["initialize"];
+  const { [annotation.major]: major = "", [annotation.replaced]: replaced = "" } = annotations;
   return {
     // While the first member is being initialized the annotation is there but empty.
     systemIdentifier: initialize && /^[0-9]{1,20}$/.test(initialize) ? initialize : undefined,
     text: annotations["config"],
+    ...(/^[1-9][0-9]$/.test(major) ? { major: Number(major) } : {}),
+    ...(replaced === "" ? {} : { replaced: replaced.split(",").filter((id) => /^[0-9]{1,20}$/.test(id)) }),
   };
 }
 

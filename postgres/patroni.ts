@@ -14,7 +14,22 @@ import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
 import { exporterAgent, isMonitored, volumeAgent } from "./monitoring.ts";
 import { restore } from "./restore.ts";
-import { application, dataFolder, folder, guard, report, reportCommand, start } from "./scripts.ts";
+import {
+  application,
+  dataFolder,
+  folder,
+  guard,
+  replacedFile,
+  report,
+  reportCommand,
+  start,
+} from "./scripts.ts";
+import {
+  upgrade as upgradeProgram,
+  upgradeAgent,
+  type UpgradeOrder,
+  upgradeOrderFile,
+} from "./upgrade_scripts.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
 /** The roles that Patroni itself uses. */
@@ -84,6 +99,12 @@ export const probeTiming = {
 export function desiredPatroniConfigMap(
   database: Database,
   ownerReferences: readonly OwnerReference[],
+  { replaced = [], upgrade }: {
+    /** System identifiers of data that an upgrade replaced, for the guard. */
+    replaced?: readonly string[] | undefined;
+    /** An upgrade to do, for its Jobs. */
+    upgrade?: UpgradeOrder | undefined;
+  } = {},
 ) {
   const names = namesOf(identityOf(database).name);
   return {
@@ -98,6 +119,7 @@ export function desiredPatroniConfigMap(
       "agent.py": agent([
         "backup_agent",
         "volume_agent",
+        "upgrade_agent",
         ...(isMonitored(database) ? ["exporter_agent"] : []),
       ]),
       "member.py": memberLibrary,
@@ -108,6 +130,10 @@ export function desiredPatroniConfigMap(
       "restore.py": restore,
       "drill.py": drill,
       "application.sql": application,
+      "upgrade.py": upgradeProgram,
+      "upgrade_agent.py": upgradeAgent,
+      ...(replaced.length > 0 ? { [replacedFile]: replaced.map((id) => `${id}\n`).join("") } : {}),
+      ...(upgrade ? { [upgradeOrderFile]: JSON.stringify(upgrade) } : {}),
     },
   } satisfies ConfigMap;
 }

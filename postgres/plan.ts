@@ -28,6 +28,8 @@ import { restores } from "./restore_source.ts";
 import { desiredPodsService, desiredReadOnlyService, desiredService } from "./services.ts";
 import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sight.ts";
 import { desiredStatefulSet } from "./stateful_set.ts";
+import { upgradeBackupId, upgradeOf, upgradeProblem } from "./upgrade.ts";
+import { upgradeOrder } from "./upgrade_changes.ts";
 import { imageOf } from "./versions.ts";
 
 /** What rendering needs beyond what was seen. */
@@ -87,6 +89,8 @@ export interface Plan {
 /** What the Database should own now, and what it should not. */
 export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
   const { effective: asked, problems } = effectiveDatabase(sight);
+  const blocked = upgradeProblem(upgradeOf(sight, 0));
+  if (blocked) problems.push(blocked);
   const repository = repositoryOf(sight, options.owner, options.password);
   const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
   const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight);
@@ -142,6 +146,7 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
   const replicas = step.kind === "scale" ? step.replicas : present;
   const members = Math.max(replicas, present, sizeOf(effective));
   const budget = desiredDisruptionBudget(effective, owner);
+  const upgradeFiles = { replaced: sight.patroni.config?.replaced, upgrade: upgradeOrder(sight) };
   const store = sight.storeClaims.get(namesOf(sight.database.metadata.name).backup);
   const claim = desiredRepositoryClaim(
     sight.database,
@@ -154,7 +159,7 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
     { resource: services, desired: desiredService(effective, owner) },
     { resource: services, desired: desiredReadOnlyService(effective, owner) },
     { resource: services, desired: desiredPodsService(effective, owner) },
-    { resource: configMaps, desired: desiredPatroniConfigMap(effective, owner) },
+    { resource: configMaps, desired: desiredPatroniConfigMap(effective, owner, upgradeFiles) },
     ...(budget ? [{ resource: podDisruptionBudgets, desired: budget }] : []),
     ...(claim ? [{ resource: persistentVolumeClaims, desired: claim, feature: "backups" as const }] : []),
     // Scaling is a step that may disturb: it is written by the step, after a second look.
@@ -205,7 +210,15 @@ function wantedBackups(
   const isFirst = report && !report.problem && !report.last && !effective.spec.backups.paused;
   // A hole in the WAL is closed by any backup after it.
   const hole = report?.gap && !report.gap.until ? { id: gapBackupId(report.gap), type: "incr" as const } : [];
-  const once = [isFirst ? { id: "first", type: "full" as const } : [], hole, backup ?? []].flat();
+  // Backups of the version before cannot be added to.
+  const upgrade = upgradeOf(sight, 0);
+  const isUpgraded = report && !report.problem && upgrade?.job?.adopted && !upgrade.settled;
+  const once = [
+    isFirst ? { id: "first", type: "full" as const } : [],
+    isUpgraded ? { id: upgradeBackupId(upgrade.from), type: "full" as const } : [],
+    hole,
+    backup ?? [],
+  ].flat();
   return {
     wanted: [
       { resource: services, desired: desiredBackupService(database, owner), feature: "backups" },

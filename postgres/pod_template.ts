@@ -100,7 +100,6 @@ function guardContainer(database: Database, image: string) {
 
 function postgresContainer(database: Database, image: string, claims: RepositoryClaims) {
   const binaries = binaryFolder(majorOf(database));
-  const { requests, limits } = database.spec.resources ?? {};
   const probe = (path: string): Probe => ({
     httpGet: { path, port: "patroni", scheme: "HTTP" },
     timeoutSeconds: 5,
@@ -122,10 +121,7 @@ function postgresContainer(database: Database, image: string, claims: Repository
       { name: "postgres", containerPort: postgresPort, protocol: "TCP" },
       { name: "patroni", containerPort: patroniPort, protocol: "TCP" },
     ],
-    resources: {
-      requests: textual(requests ?? (limits ? undefined : requestsByDefault)),
-      limits: textual(limits),
-    },
+    resources: memberResources(database),
     securityContext: containerSecurity,
     terminationMessagePolicy: "FallbackToLogsOnError",
     // Patroni answers /liveness while it clones or recovers: a long clone or recovery is never killed.
@@ -170,6 +166,15 @@ function postgresContainer(database: Database, image: string, claims: Repository
       ...repositoryMounts(claims),
     ],
   } satisfies Container;
+}
+
+/** What the server of a member gets. */
+export function memberResources(database: Database) {
+  const { requests, limits } = database.spec.resources ?? {};
+  return {
+    requests: textual(requests ?? (limits ? undefined : requestsByDefault)),
+    limits: textual(limits),
+  };
 }
 
 function repositoryMounts({ repository, restore }: RepositoryClaims): VolumeMount[] {

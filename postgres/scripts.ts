@@ -31,20 +31,56 @@ export const dataFolder = `${volumeFolder}/data`;
 /** Where Kubernetes mounts a ServiceAccount's token. */
 export const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/** `guard.sh MAJOR`: fails when the data on the volume belongs to another major version than the programs. */
+/** File in the mounted ConfigMap: the system identifiers of data that an upgrade replaced, one in a line. */
+export const replacedFile = "replaced";
+
+/**
+ * `guard.sh MAJOR`: fails when the data on the volume belongs to another major version than the programs.
+ *
+ * It moves and removes data in two cases only, which an upgrade leaves (upgrade_scripts.ts): data of the very system that
+ * was replaced by an upgraded one goes, to be cloned anew; and where an upgrade was given up, the old data comes back.
+ */
 export const guard =
   `# Refuses to start on data of another major version: a server would fail on it, pg_upgrade must not be skipped.
 want=$1
+data=${dataFolder}
 if [ ! -x "/usr/lib/postgresql/$want/bin/postgres" ]; then
   echo "The image has no PostgreSQL $want" >&2
   exit 1
 fi
-[ -e ${dataFolder}/PG_VERSION ] || exit 0
-found=$(cat ${dataFolder}/PG_VERSION)
+version() { cat "$1/PG_VERSION" 2>/dev/null; }
+# The first eight bytes of pg_control, in every version.
+identifier() { od -An -tu8 -N8 "$1/global/pg_control" 2>/dev/null | tr -d ' '; }
+
+# An upgrade was given up. Its old data is whole as long as the new server has not started, which removes pg_control.old.
+old=
+[ "$(version "$data")" = "$want" ] && [ -e "$data/global/pg_control.old" ] && old=$data
+[ "$(version "$data.before")" = "$want" ] && [ -e "$data.before/global/pg_control.old" ] && old=$data.before
+if [ -n "$old" ]; then
+  echo "Going back to the data of PostgreSQL $want" >&2
+  rm -f ${volumeFolder}/upgrade.json
+  if [ "$old" != "$data" ]; then
+    rm -rf "$data.upgraded"
+    if [ -e "$data" ]; then mv "$data" "$data.upgraded" || exit 1; fi
+    mv "$old" "$data" || exit 1
+  fi
+  rm -rf "$data.upgraded"
+  mv "$data/global/pg_control.old" "$data/global/pg_control" || exit 1
+fi
+[ "$(version "$data")" != "$want" ] || rm -rf "$data.upgraded"
+rm -rf "$data.replaced"
+[ -e "$data/PG_VERSION" ] || exit 0
+found=$(version "$data")
+if [ "$found" != "$want" ] && grep -qsx -e "$(identifier "$data")" ${folder.config}/${replacedFile}; then
+  echo "The data of PostgreSQL $found was replaced by an upgrade: it goes, and is cloned anew" >&2
+  mv "$data" "$data.replaced" && rm -rf "$data.replaced"
+  exit
+fi
 if [ "$found" != "$want" ]; then
   echo "The data on this volume is of PostgreSQL $found, the Database asks for $want: refusing to start" >&2
   exit 1
 fi
+rm -f "$data.before/global/pg_control.old"
 `;
 
 /**
@@ -96,7 +132,7 @@ export const reportCommand = `python3 ${folder.config}/report.py`;
 /**
  * Tells what the server made of its parameters, and restarts a primary in place when a lowered one waits for that.
  *
- * On the own pod, in annotation app.example.com/server: the running values of those parameters that a standby must
+ * On the own pod, in annotation app.example.com/server: the version that runs, the running values of those parameters that a standby must
  * have at least as high as its primary, and the values in postgresql.conf that the server refused.
  *
  * Such a parameter can only be lowered on the primary first, and it must stay the primary meanwhile, which the deletion
@@ -122,6 +158,7 @@ STANDBY = ${JSON.stringify(standbyParameters)}
 NOTED = "${folder.run}/server.json"
 TOKEN = "${tokenFolder}/"
 QUERY = """SELECT json_build_object(
+  'version', split_part(current_setting('server_version'), ' ', 1),
   'runs', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name = ANY ('{%s}')),
   'refused', (SELECT coalesce(json_object_agg(lower(name), setting), '{}') FROM pg_file_settings AS file
     WHERE error IS NOT NULL AND name <> 'primary_conninfo' AND NOT EXISTS (

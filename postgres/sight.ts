@@ -5,6 +5,7 @@
 
 import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import type { StoredStatefulSet } from "../types/apps/v1.ts";
+import type { StoredJob } from "../types/batch/v1.ts";
 import type {
   StoredConfigMap,
   StoredPersistentVolumeClaim,
@@ -14,11 +15,12 @@ import type {
 import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
 import { presentParameters, timing } from "./dynamic_config.ts";
-import { annotation, fieldManager, label, namesOf } from "./names.ts";
+import { annotation, component, fieldManager, label, namesOf } from "./names.ts";
 import { type Member, observe, type Observed } from "./observe.ts";
 import { type RefusedParameter, settableParameters } from "./parameters.ts";
 import { standbyParameters } from "./scripts.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
+import { upgradeOf } from "./upgrade.ts";
 import { parseVersion } from "./versions.ts";
 
 /** What one pass has read. */
@@ -33,6 +35,9 @@ export interface Sight {
   readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
   /** The pods of backups, verifications and drills. */
   readonly backupPods: readonly StoredPod[];
+  /** The Jobs of the Database, and the pods of those that upgrade it. */
+  readonly jobs: readonly StoredJob[];
+  readonly upgradePods: readonly StoredPod[];
   /** Patroni's state, as pods and ConfigMaps report it. */
   readonly patroni: Observed;
   /** The Secrets that matter, by name (repository.ts, `secretsOf`); those that are not there are missing. */
@@ -77,6 +82,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     switchoverPending: failover.leader !== undefined || failover.member !== undefined,
     patroniPaused: isPaused(patroni.config?.text),
     switchoverTo: database.status?.operations?.switchoverTo,
+    upgrade: upgradeOf(sight, nowMs),
     nowMs,
   };
 }
@@ -84,7 +90,8 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
 /** A new pod waits for its volume: that it cannot be scheduled is trouble only when it lasts, in milliseconds. */
 const schedulingMs = 15_000;
 
-function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefined {
+/** Why a pod cannot run, unless that is usual for its age. */
+export function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefined {
   const trouble = podTrouble(pod);
   const ageMs = nowMs - Date.parse(pod.metadata?.creationTimestamp ?? "");
   return trouble?.reason === "Unschedulable" && ageMs < schedulingMs ? undefined : trouble;
@@ -123,17 +130,20 @@ function lowered({ pendingParameters }: Member): Member["pendingParameters"] {
 /** What a server made of its parameters, as its pod says; nothing where it does not or cannot be read. */
 export function serverReport(
   pod: StoredPod | undefined,
-): { runs: Readonly<Record<string, unknown>>; refused: RefusedParameter[] } {
+): { runs: Readonly<Record<string, unknown>>; refused: RefusedParameter[]; version?: string } {
   const record = (value: unknown) =>
     typeof value === "object" && value !== null ? value as Readonly<Record<string, unknown>> : {};
   try {
-    const { runs, refused } = record(JSON.parse(pod?.metadata?.annotations?.[annotation.server] ?? "{}"));
+    const { runs, refused, version } = record(
+      JSON.parse(pod?.metadata?.annotations?.[annotation.server] ?? "{}"),
+    );
     const entries = Object.entries(record(refused)).flatMap(([name, value]) =>
       typeof value === "string"
         ? [{ name, value, reason: `${JSON.stringify(value)} was refused by PostgreSQL` }]
         : []
     );
-    return { runs: record(runs), refused: entries };
+    const isVersion = typeof version === "string" && /^[1-9][0-9](\.[0-9]{1,3})?$/.test(version);
+    return { runs: record(runs), refused: entries, ...(isVersion ? { version } : {}) };
   } catch {
     return { runs: {}, refused: [] }; // not JSON: the pod's next report replaces it
   }
@@ -185,6 +195,12 @@ export function markOf(claim: StoredPersistentVolumeClaim): string | undefined {
   return claim.metadata?.annotations?.[annotation.systemIdentifier];
 }
 
+/** True for the identifier of data that an upgrade replaced. */
+export function isReplaced({ config }: Observed, systemIdentifier: string | undefined): boolean {
+  return config?.systemIdentifier !== undefined && systemIdentifier !== undefined &&
+    (config.replaced ?? []).includes(systemIdentifier);
+}
+
 /** Something that a person has to mend. */
 export interface Problem {
   readonly reason: string;
@@ -198,17 +214,14 @@ export interface Problem {
  * servers have, and with the major version that its data has.
  */
 export function effectiveDatabase(
-  { database, statefulSet, patroni, pods }: Sight,
+  sight: Sight,
 ): { effective: StoredDatabase; problems: Problem[] } {
+  const { database, patroni, pods } = sight;
   const problems: Problem[] = [];
   let spec = database.spec;
-  const template = statefulSet?.spec?.template;
-  const runs = template?.metadata?.annotations?.[annotation.version];
-  if (runs !== undefined && parseVersion(runs).major !== parseVersion(spec.version).major) {
-    const message =
-      `spec.version: PostgreSQL ${runs} goes on; an upgrade of its data to ${spec.version} is not supported yet`;
-    problems.push({ reason: "UpgradeUnsupported", message, stops: false });
-    spec = { ...spec, version: runs, image: template?.spec?.containers[0]?.image };
+  const runs = dataVersion(sight);
+  if (runs !== undefined && runs.major !== parseVersion(spec.version).major) {
+    spec = { ...spec, version: runs.text, image: runs.image };
   }
   const settable = settableParameters(
     { ...database, spec },
@@ -225,13 +238,30 @@ export function effectiveDatabase(
   return { effective: { ...database, spec }, problems };
 }
 
+/**
+ * The version that the data is of, with the image of its members: an upgrade writes it down; else it is what the members
+ * were made with. `undefined` before there are any.
+ */
+export function dataVersion(
+  { statefulSet, patroni }: Pick<Sight, "statefulSet" | "patroni">,
+): { major: number; text: string; image?: string | undefined } | undefined {
+  const template = statefulSet?.spec?.template;
+  const runs = template?.metadata?.annotations?.[annotation.version];
+  const { major } = patroni.config ?? {};
+  const present = runs === undefined ? undefined : parseVersion(runs);
+  if (present && (major === undefined || present.major === major)) {
+    return { major: present.major, text: present.text, image: template?.spec?.containers[0]?.image };
+  }
+  return major === undefined ? undefined : { major, text: String(major) };
+}
+
 /** Data and Patroni's state belong together: members are never started on one without the other. */
 export function stateProblem({ database, claims, patroni }: Sight): Problem | undefined {
   const state = namesOf(database.metadata.name).config;
   const known = patroni.config?.systemIdentifier;
   for (const claim of claims) {
     const mark = markOf(claim);
-    if (mark === undefined || mark === known) continue;
+    if (mark === undefined || mark === known || isReplaced(patroni, mark)) continue;
     const found = known === undefined ? "is gone" : `says ${known}`;
     const message =
       `Claim "${claim.metadata?.name}" holds data of system ${mark}, and ConfigMap "${state}" ${found}: ` +
@@ -252,8 +282,8 @@ export function podFacts(pod: StoredPod): unknown {
     pod.metadata?.annotations?.[annotation.backup],
     pod.status?.startTime,
     podTrouble(pod),
-    // A member's phase says less than Patroni does; of a drill it says that there are last words to read.
-    pod.metadata?.labels?.[label.component] === "backup" && pod.status?.phase,
+    // A member's phase says less than Patroni does; of a Job's pod it says that there are last words to read.
+    pod.metadata?.labels?.[label.component] !== component.member && pod.status?.phase,
     member && { ...member, position: undefined, lagBytes: undefined },
   ];
 }

@@ -8,7 +8,8 @@ import { isServing, type MemberSeen, type Step } from "./decide.ts";
 import { annotation, memberSelector, namesOf, selectorText } from "./names.ts";
 import type { Member } from "./observe.ts";
 import type { Problem, Sight } from "./sight.ts";
-import { situationOf } from "./sight.ts";
+import { dataVersion, serverReport, situationOf } from "./sight.ts";
+import { parseVersion } from "./versions.ts";
 
 /** A condition without what depends on the one before it. */
 export type Claim = Pick<DatabaseStatusConditions, "type" | "status" | "reason" | "message">;
@@ -24,6 +25,7 @@ export const expectedReasons: ReadonlySet<string> = new Set([
   "ScalingDown",
   "ScalingUp",
   "SwitchingOver",
+  "Upgrading",
 ]);
 
 /** Reasons that are called Creating in a Database that was never Ready. */
@@ -71,14 +73,13 @@ export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "cond
   const { members } = situationOf(sight, nowMs);
   const names = namesOf(database.metadata.name);
   const serving = members.filter(isServing);
-  const versions = new Set(pods.map((pod) => pod.metadata?.annotations?.[annotation.version]));
   return {
     observedGeneration: database.metadata.generation,
     replicas: pods.length,
     readyReplicas: serving.length,
     selector: selectorText(memberSelector(database.metadata.name)),
     primary: serving.find((member) => member.role === "primary")?.name,
-    version: versions.size === 1 ? [...versions][0] : database.status?.version,
+    version: versionOf(sight),
     systemIdentifier: patroni.config?.systemIdentifier ?? database.status?.systemIdentifier,
     timeline: patroni.timeline,
     service: names.service,
@@ -87,6 +88,21 @@ export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "cond
       memberStatus(member, patroni.members[index]!, patroni.sync?.standbys ?? [])
     ),
   };
+}
+
+/** The version that runs: as the primary's server tells it, else as far as its pods say. */
+function versionOf(sight: Sight): string | undefined {
+  const { database, pods, patroni } = sight;
+  const told = serverReport(pods.find((pod) => pod.metadata?.name === patroni.primary)).version;
+  if (told !== undefined) return told;
+  const before = database.status?.version, data = dataVersion(sight);
+  const asked = new Set(pods.map((pod) => pod.metadata?.annotations?.[annotation.version]));
+  const [version] = asked.size === 1 ? asked : [before];
+  // A server that has just started has not told yet.
+  if (version !== undefined && before?.startsWith(`${version}.`)) return before;
+  return data && version !== undefined && parseVersion(version).major !== data.major
+    ? String(data.major)
+    : version;
 }
 
 function memberStatus(

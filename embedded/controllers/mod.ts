@@ -68,7 +68,9 @@ export class Controllers {
       if (patroni) this.#controllers.push(patroni);
       if (simulation.node !== false) {
         const delays = { ...nodeDelays, ...simulation.node };
-        this.#controllers.push(new NodeSimulator(backend, delays, (pod) => patroni?.isReady(pod)));
+        this.#controllers.push(
+          new NodeSimulator(backend, delays, (pod) => patroni?.isReady(pod), (pod) => patroni?.ending(pod)),
+        );
       }
     }
     this.#unsubscribe = backend.storage.subscribe((change) => {

@@ -32,6 +32,7 @@ import { life } from "./scenarios/life.ts";
 import { hardship } from "./scenarios/hardship.ts";
 import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
+import { upgrades } from "./scenarios/upgrade.ts";
 import { volumes } from "./scenarios/volume.ts";
 
 const scenarios: readonly Scenario[] = [
@@ -42,6 +43,7 @@ const scenarios: readonly Scenario[] = [
   ...hardship,
   ...backup,
   ...volumes,
+  ...upgrades,
 ];
 
 /** Longest time of one scenario, with all its repetitions. */

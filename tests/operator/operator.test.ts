@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { findCondition } from "../../runtime/mod.ts";
 import { databases } from "../../types/app.example.com/v1.ts";
 import { statefulSets } from "../../types/apps/v1.ts";
-import { configMaps, persistentVolumeClaims, pods, secrets, services } from "../../types/core/v1.ts";
+import { configMaps, persistentVolumeClaims, secrets, services } from "../../types/core/v1.ts";
 import { until } from "../within.ts";
 import { World } from "./world.ts";
 
@@ -408,16 +408,6 @@ test("a paused Database is left alone and says so", async ({ world }) => {
   await world.apply("orders", { size: 2 }, {});
   const { status } = await world.reason("orders", "Ready");
   assert.is(status?.replicas, 2);
-});
-
-test("another major version leaves the running one alone and says why", async ({ world }) => {
-  await world.apply("orders", { size: 1 });
-  await world.reason("orders", "Ready");
-  const [pod] = world.api.objects("/pods");
-  await world.apply("orders", { size: 1, version: "18" });
-  const { status } = await world.reason("orders", "UpgradeUnsupported");
-  assert.is(status?.version, "17");
-  assert.is((await world.client.get(pods, inShop("orders-0")))?.metadata?.uid, pod?.metadata.uid);
 });
 
 test("the operator stopped at any time goes on where it was", async ({ world }) => {

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { decide, type MemberSeen, type Situation, type Step } from "../../postgres/decide.ts";
+import type { JobSeen, UpgradeSeen } from "../../postgres/upgrade.ts";
 import { Model, randomFrom } from "./decide_model.ts";
 
 /** A healthy Database of three, with `db-0` leading; fields of `changes` differ. */
@@ -52,12 +53,260 @@ function brief(step: Step): string {
     ? ` ${step.pod}`
     : step.kind === "switchover"
     ? ` to ${step.to}`
+    : step.kind === "upgrade"
+    ? ` ${step.action}`
     : "";
   return `${step.kind}${about}: ${step.reason}`;
 }
 
+/** An upgrade from 15 to 17 with all that it needs; fields of `changes` differ. */
+function upgrading(changes: Partial<UpgradeSeen> = {}): UpgradeSeen {
+  return {
+    from: 15,
+    to: 17,
+    busy: false,
+    unproven: false,
+    told: false,
+    settled: true,
+    ...changes,
+  };
+}
+
+function job(state: JobSeen["state"], changes: Partial<JobSeen> = {}): JobSeen {
+  return { state, current: true, stuck: false, adopted: false, words: "", ...changes };
+}
+
+const checked = job("succeeded");
+/** The Database stopped for an upgrade. */
+const stopped = { replicas: 0, members: [], primary: undefined, synchronous: [] } as const;
+/** It was stopped, and its data is of 17 now. */
+const adopted = { from: 17, check: checked, job: job("succeeded", { adopted: true }) } as const;
+
 const table: { rule: string; given: Partial<Situation>; want: string }[] = [
   { rule: "a healthy Database is left alone", given: {}, want: "done: Ready" },
+  {
+    rule: "an upgrade begins with a check beside the members",
+    given: { upgrade: upgrading() },
+    want: "upgrade check: Upgrading",
+  },
+  {
+    rule: "what is known to be wrong is not even tried",
+    given: { upgrade: upgrading({ obstacle: "spec.parameters.x: unknown" }) },
+    want: "done: Ready",
+  },
+  {
+    rule: "no upgrade begins while a member is missing",
+    given: { members: [member(0, leads), member(1)], upgrade: upgrading() },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "no upgrade begins while the members roll",
+    given: { members: [member(0, leads), member(1, old), member(2)], upgrade: upgrading({ check: checked }) },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "a hibernated Database is not upgraded",
+    given: { ...stopped, wanted: 0, upgrade: upgrading() },
+    want: "done: Hibernated",
+  },
+  {
+    rule: "nothing stops while the check runs",
+    given: { upgrade: upgrading({ check: job("running") }) },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "nothing stops when the check's image cannot be had",
+    given: {
+      upgrade: upgrading({
+        check: job("running", { trouble: { reason: "ImagePullBackOff", message: "it cannot" }, stuck: true }),
+      }),
+    },
+    want: "wait: ImagePullBackOff",
+  },
+  {
+    rule: "nothing stops after a check that failed",
+    given: { upgrade: upgrading({ check: job("failed") }) },
+    want: "done: Ready",
+  },
+  {
+    rule: "a check of what is no longer asked for is made again",
+    given: { upgrade: upgrading({ check: job("failed", { current: false }) }) },
+    want: "upgrade forget: Upgrading",
+  },
+  {
+    rule: "nothing stops while there is no way back",
+    given: { upgrade: upgrading({ check: checked, unsafe: "there is no backup yet" }) },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "the first member leads before the members stop",
+    given: {
+      primary: "db-1",
+      members: [member(0), member(1, leads), member(2)],
+      synchronous: ["db-0"],
+      upgrade: upgrading({ check: checked }),
+    },
+    want: "switchover to db-0: Upgrading",
+  },
+  {
+    rule: "the first member does not lead before it has every commit",
+    given: {
+      primary: "db-1",
+      members: [member(0), member(1, leads), member(2)],
+      synchronous: ["db-2"],
+      upgrade: upgrading({ check: checked }),
+    },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "the suspended Job is what says that the members stop",
+    given: { upgrade: upgrading({ check: checked }) },
+    want: "upgrade begin: Upgrading",
+  },
+  {
+    rule: "with it the replicas stop first",
+    given: { upgrade: upgrading({ check: checked, job: job("suspended") }) },
+    want: "scale to 2: Upgrading",
+  },
+  {
+    rule: "the last one stops",
+    given: {
+      replicas: 1,
+      members: [member(0, leads)],
+      upgrade: upgrading({ check: checked, job: job("suspended") }),
+    },
+    want: "scale to 0: Upgrading",
+  },
+  {
+    rule: "a primary that moved meanwhile moves back first",
+    given: {
+      replicas: 2,
+      primary: "db-1",
+      members: [member(0), member(1, leads)],
+      synchronous: ["db-0"],
+      upgrade: upgrading({ check: checked, job: job("suspended") }),
+    },
+    want: "switchover to db-0: Upgrading",
+  },
+  {
+    rule: "the Job does not run while a member stops",
+    given: {
+      ...stopped,
+      members: [member(0, { ...down, terminating: true })],
+      upgrade: upgrading({ check: checked, job: job("suspended") }),
+    },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "the Job runs when nobody is left",
+    given: { ...stopped, upgrade: upgrading({ check: checked, job: job("suspended") }) },
+    want: "upgrade run: Upgrading",
+  },
+  {
+    rule: "nobody is started while the Job runs",
+    given: { ...stopped, upgrade: upgrading({ check: checked, job: job("running"), busy: true }) },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "nobody is started while the Job runs, also when the StatefulSet is gone",
+    given: { ...stopped, replicas: undefined, upgrade: upgrading({ job: job("running"), busy: true }) },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "a Job whose pod cannot start is given up",
+    given: {
+      ...stopped,
+      upgrade: upgrading({
+        job: job("running", { trouble: { reason: "ImagePullBackOff", message: "it cannot" }, stuck: true }),
+      }),
+    },
+    want: "upgrade giveUp: Upgrading",
+  },
+  {
+    rule: "nobody is started while a pod of a Job that is gone works on the data",
+    given: { ...stopped, upgrade: upgrading({ busy: true }) },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "a Job that is no longer asked for goes, wherever it is",
+    given: { ...stopped, upgrade: upgrading({ to: 15, job: job("running"), busy: true }) },
+    want: "upgrade forget: Upgrading",
+  },
+  {
+    rule: "the old version starts again when the Job is gone",
+    given: { ...stopped, upgrade: upgrading({ to: 15 }) },
+    want: "scale to 1: Creating",
+  },
+  {
+    rule: "the old version starts again after a failure",
+    given: { ...stopped, upgrade: upgrading({ check: checked, job: job("failed") }) },
+    want: "scale to 1: Creating",
+  },
+  {
+    rule: "a failed upgrade is not tried again by itself",
+    given: { upgrade: upgrading({ check: checked, job: job("failed") }) },
+    want: "done: Ready",
+  },
+  {
+    rule: "a failed upgrade is tried again when asked for",
+    given: { upgrade: upgrading({ check: checked, job: job("failed", { current: false }) }) },
+    want: "upgrade forget: Upgrading",
+  },
+  {
+    rule: "the upgraded data becomes the Database's before anybody is started",
+    given: { ...stopped, upgrade: upgrading({ check: checked, job: job("succeeded"), told: true }) },
+    want: "upgrade adopt: Upgrading",
+  },
+  {
+    rule: "a Job that ended without a word is made again",
+    given: { ...stopped, upgrade: upgrading({ check: checked, job: job("succeeded") }) },
+    want: "upgrade forget: Upgrading",
+  },
+  {
+    rule: "the first member starts alone with the upgraded data",
+    given: { ...stopped, lastPrimary: undefined, upgrade: upgrading({ ...adopted, unproven: true }) },
+    want: "scale to 1: Creating",
+  },
+  {
+    rule: "no other is started before it leads, however long that takes",
+    given: {
+      replicas: 1,
+      members: [member(0, { ...down, startedMs: 0 })],
+      primary: undefined,
+      upgrade: upgrading({ ...adopted, unproven: true }),
+    },
+    want: "wait: Creating",
+  },
+  {
+    rule: "the others follow once it leads",
+    given: {
+      replicas: 1,
+      members: [member(0, leads)],
+      synchronous: [],
+      upgrade: upgrading({ ...adopted, unproven: true }),
+    },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "the Jobs go when all serve",
+    given: { upgrade: upgrading(adopted) },
+    want: "upgrade forget: Upgrading",
+  },
+  {
+    rule: "but not before the backup that comes after it",
+    given: { upgrade: upgrading({ ...adopted, settled: false }) },
+    want: "done: Ready",
+  },
+  {
+    rule: "a Database that is deleted does not wait for its upgrade",
+    given: { deleting: true, wanted: 0, upgrade: upgrading({ check: checked, job: job("suspended") }) },
+    want: "scale to 1: Deleting",
+  },
+  {
+    rule: "a version that cannot go down changes nothing",
+    given: { upgrade: upgrading({ from: 17, to: 15 }) },
+    want: "done: Ready",
+  },
   {
     rule: "a new Database starts with all members",
     given: {

@@ -1,10 +1,141 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { application, dataFolder, folder, guard, start } from "../../postgres/scripts.ts";
+import { application, dataFolder, folder, guard, start, volumeFolder } from "../../postgres/scripts.ts";
+
+/** A volume by its files, and after the guard has seen it. */
+type Files = Record<string, string>;
+
+/** pg_control begins with the system identifier. */
+const control = (identifier: bigint) =>
+  String.fromCharCode(...new Uint8Array(new BigUint64Array([identifier]).buffer));
+const [before, after] = [7_000_000_000_000_000_001n, 7_000_000_000_000_000_002n];
+
+/** Runs the guard on a volume of these files, with the programs of 15 and 17. */
+function guardVolume(
+  wanted: string,
+  given: Files,
+  replaced?: string,
+): { code: number; text: string; files: Files } {
+  const root = mkdtempSync(join(tmpdir(), "guard-"));
+  const write = (path: string, text: string, mode = 0o644) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text, { encoding: "latin1", mode });
+  };
+  try {
+    mkdirSync(join(root, volumeFolder));
+    for (const [path, text] of Object.entries(given)) write(join(volumeFolder, path), text);
+    for (const major of ["15", "17"]) write(`usr/lib/postgresql/${major}/bin/postgres`, "", 0o755);
+    if (replaced !== undefined) write(join(folder.config, "replaced"), replaced);
+    const script = [volumeFolder, folder.config, "/usr/lib/postgresql"].reduce(
+      (text, path) => text.replaceAll(path, join(root, path)),
+      guard,
+    );
+    const { status, stderr } = spawnSync("/bin/sh", ["-s", wanted], { input: script, encoding: "utf8" });
+    const volume = join(root, volumeFolder);
+    const names = readdirSync(volume, { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile()
+    )
+      .map((entry) => relative(volume, join(entry.parentPath, entry.name)));
+    const files = Object.fromEntries(
+      names.sort().map((name) => [name, readFileSync(join(volume, name), "latin1")]),
+    );
+    return { code: status ?? -1, text: stderr, files };
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+}
+
+/** Files of data in a folder; pg_upgrade renames pg_control when it links. */
+const data = (at: string, major: number, identifier: bigint, name = "pg_control"): Files => ({
+  [`${at}/PG_VERSION`]: `${major}\n`,
+  [`${at}/global/${name}`]: control(identifier),
+});
+const made = data("data", 15, before);
+const disabled = (at: string) => data(at, 15, before, "pg_control.old");
+const mark = { "upgrade.json": "{}" };
+
+for (
+  const { rule, wanted, given, replaced, want } of [
+    {
+      rule: "data that an upgrade replaced goes, to be cloned anew",
+      wanted: "17",
+      given: { ...made, "pgbackrest-spool/x": "" },
+      replaced: `1\n${before}\n`,
+      want: { "pgbackrest-spool/x": "" },
+    },
+    { rule: "other old data stays", wanted: "17", given: made, replaced: `${before}1\n`, want: undefined },
+    { rule: "old data stays where nothing was upgraded", wanted: "17", given: made, want: undefined },
+    {
+      rule: "data of the wanted version stays, whatever was replaced",
+      wanted: "15",
+      given: made,
+      replaced: `${before}\n`,
+      want: made,
+    },
+    {
+      rule: "what is left of a removal goes on to go",
+      wanted: "17",
+      given: { "data.replaced/base/1": "", ...data("data", 17, after) },
+      want: data("data", 17, after),
+    },
+    {
+      rule: "an upgrade that was killed while it linked is taken back",
+      wanted: "15",
+      given: { ...disabled("data"), ...data("data.upgraded", 17, after) },
+      want: made,
+    },
+    {
+      rule: "an upgrade that was killed before it linked is taken back",
+      wanted: "15",
+      given: { ...made, ...data("data.upgraded", 17, after) },
+      want: made,
+    },
+    {
+      rule: "an upgrade that was whole is taken back",
+      wanted: "15",
+      given: { ...disabled("data"), ...data("data.upgraded", 17, after), ...mark },
+      want: made,
+    },
+    {
+      rule: "an upgrade that was killed between the renames is taken back",
+      wanted: "15",
+      given: { ...disabled("data.before"), ...data("data.upgraded", 17, after), ...mark },
+      want: made,
+    },
+    {
+      rule: "an upgrade that was done is taken back",
+      wanted: "15",
+      given: { ...disabled("data.before"), ...data("data", 17, after), ...mark },
+      want: made,
+    },
+    {
+      rule: "before the new server starts the way back is closed",
+      wanted: "17",
+      given: { ...disabled("data.before"), ...data("data", 17, after), ...mark },
+      want: { "data.before/PG_VERSION": "15\n", ...data("data", 17, after), ...mark },
+    },
+    {
+      rule: "after the new server has started there is no way back",
+      wanted: "15",
+      given: { "data.before/PG_VERSION": "15\n", ...data("data", 17, after), ...mark },
+      want: undefined,
+    },
+  ] as { rule: string; wanted: string; given: Files; replaced?: string; want: Files | undefined }[]
+) {
+  test(`guard: ${rule}`, () => {
+    const outcome = guardVolume(wanted, given, replaced);
+    assert.is(outcome.code, want === undefined ? 1 : 0, outcome.text);
+    assert.equal(outcome.files, sorted(want ?? given));
+  });
+}
+
+function sorted(files: Files): Files {
+  return Object.fromEntries(Object.entries(files).sort(([a], [b]) => a < b ? -1 : 1));
+}
 
 /** Runs the guard on a root of its own: data of one major version, programs of others. */
 function runGuard(
@@ -22,7 +153,7 @@ function runGuard(
       writeFileSync(join(binaries, "postgres"), "");
       chmodSync(join(binaries, "postgres"), 0o755);
     }
-    const script = guard.replaceAll(dataFolder, join(root, dataFolder))
+    const script = guard.replaceAll(volumeFolder, join(root, volumeFolder))
       .replaceAll("/usr/lib/postgresql", join(root, "usr/lib/postgresql"));
     const { status, stderr } = spawnSync("/bin/sh", ["-s", wanted], { input: script, encoding: "utf8" });
     return { code: status ?? -1, text: stderr };

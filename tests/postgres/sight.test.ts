@@ -69,6 +69,8 @@ function sight(
     claims: [],
     storeClaims: new Map(),
     backupPods: [],
+    jobs: [],
+    upgradePods: [],
     configMaps: new Map<string, StoredConfigMap>(),
     patroni: observe("orders", { pods, leader: lock, config }, nowMs),
     secrets: new Map(),

@@ -1,0 +1,267 @@
+/**
+ * An upgrade of the data to another major version: how far it is, and what each step of it changes.
+ *
+ * Everything follows from what is stored: Job `<name>-upgrade-<major>-check` tries the new version beside the running
+ * members; Job `<name>-upgrade-<major>` is made suspended, which means that the members stop, and runs once none is left;
+ * its success leads to the new system identifier in ConfigMap `<name>-config`, from which on the data is of the new
+ * version and every other copy of the old is replaced. The order of the steps is decide.ts's.
+ * @module
+ */
+import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
+import type { StoredJob } from "../types/batch/v1.ts";
+import type { StoredPod } from "../types/core/v1.ts";
+import { backupReport } from "./backup_report.ts";
+import { presentParameters } from "./dynamic_config.ts";
+import { annotation, claimName, component, label, namesOf } from "./names.ts";
+import { settableParameters } from "./parameters.ts";
+import {
+  dataVersion,
+  isOfDatabase,
+  isReplaced,
+  lastingTrouble,
+  markOf,
+  type Problem,
+  type Sight,
+} from "./sight.ts";
+import type { Trouble } from "./trouble.ts";
+import { majorOf } from "./versions.ts";
+
+/** A Job of an upgrade, as a decision needs it. */
+export interface JobSeen {
+  readonly state: "suspended" | "running" | "succeeded" | "failed";
+  /** It is what spec.version asks for now. */
+  readonly current: boolean;
+  /** Why its pod cannot start. */
+  readonly trouble?: Trouble | undefined;
+  /** That has lasted, and is not waited for any longer. */
+  readonly stuck: boolean;
+  /** The data is of the version that it made. */
+  readonly adopted: boolean;
+  /** Its last words. */
+  readonly words: string;
+}
+
+/** An upgrade, as a decision needs it. */
+export interface UpgradeSeen {
+  /** Major version of the data, and the one asked for: the same once the data is upgraded. */
+  readonly from: number;
+  readonly to: number;
+  /** Why it cannot begin. */
+  readonly obstacle?: string | undefined;
+  readonly check?: JobSeen | undefined;
+  readonly job?: JobSeen | undefined;
+  /** A pod that works on the data of the first member is there, its Job being there or not. */
+  readonly busy: boolean;
+  /** The first member has not led with the upgraded data yet: no other may be started before. */
+  readonly unproven: boolean;
+  /** The Job told the identifiers of the data before and after. */
+  readonly told: boolean;
+  /** Why there would be no way back to before the upgrade, when there should be one. */
+  readonly unsafe?: string | undefined;
+  /** What comes after it is under way, so that its Jobs may go. */
+  readonly settled: boolean;
+}
+
+/** What a step of an upgrade does. */
+export type UpgradeAction = "check" | "begin" | "run" | "giveUp" | "adopt" | "forget";
+
+/** Longest wait, in milliseconds, for a Job's pod that cannot start while the Database is stopped. */
+const stuckMs = 45_000;
+
+/** The container of the Jobs' pods. */
+export const program = "upgrade";
+export const upgradeComponent = { check: component.upgradeCheck, run: component.upgrade } as const;
+export type Purpose = keyof typeof upgradeComponent;
+
+/** How far the upgrade is; `undefined` when there is none. */
+export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined {
+  const { database, upgradePods, claims, patroni } = sight;
+  const runs = dataVersion(sight);
+  if (runs === undefined) return undefined;
+  const [from, to] = [runs.major, majorOf(database)];
+  const check = jobOf(sight, "check"), job = jobOf(sight, "run");
+  const busy = upgradePods.some((pod) =>
+    pod.metadata?.labels?.[label.component] === upgradeComponent.run &&
+    !["Succeeded", "Failed"].includes(pod.status?.phase ?? "")
+  );
+  const first = claims.find((claim) => claim.metadata?.name === claimName(database.metadata.name, 0));
+  const unproven = first !== undefined && isReplaced(patroni, markOf(first));
+  if (from >= to && !check && !job && !busy && !unproven) return undefined;
+  return {
+    from,
+    to,
+    obstacle: from < to ? obstacleOf(sight) : undefined,
+    check: check && jobSeen(sight, check, from, nowMs),
+    job: job && jobSeen(sight, job, from, nowMs),
+    busy,
+    unproven,
+    told: upgraded(sight) !== undefined,
+    unsafe: unsafeOf(sight),
+    settled: !database.spec.backups ||
+      sight.jobs.some(({ metadata }) =>
+        metadata?.name === `${namesOf(database.metadata.name).backup}-${upgradeBackupId(from)}`
+      ),
+  };
+}
+
+/** Id of the full backup that is made once the data is of this major version. */
+export function upgradeBackupId(major: number): string {
+  return `first-${major}`;
+}
+
+export function jobOf({ database, jobs }: Sight, purpose: Purpose): StoredJob | undefined {
+  return jobs.find((job) =>
+    isOfDatabase(job, database.metadata.name) &&
+    job.metadata?.labels?.[label.component] === upgradeComponent[purpose]
+  );
+}
+
+/** What a Job was made for. A check is made again after any change of the spec, an upgrade only when it is asked for again. */
+export function purposeOf({ database }: Sight, from: number, purpose: Purpose): string {
+  const { version, image } = database.spec;
+  const request = database.metadata.annotations?.[annotation.upgrade];
+  const { generation } = database.metadata;
+  return JSON.stringify({ from, version, image, request, ...(purpose === "check" ? { generation } : {}) });
+}
+
+function jobSeen(sight: Sight, job: StoredJob, dataMajor: number, nowMs: number): JobSeen {
+  const purpose = job.metadata?.labels?.[label.component] === upgradeComponent.check ? "check" : "run";
+  const holds = (type: string) =>
+    job.status?.conditions?.some((one) => one.type === type && one.status === "True") ?? false;
+  const pods = podsOf(sight, job);
+  const waiting = pods.find((pod) => pod.status?.phase === "Pending" && lastingTrouble(pod, nowMs));
+  const ageMs = nowMs - Date.parse(waiting?.metadata?.creationTimestamp ?? "");
+  return {
+    state: holds("Complete")
+      ? "succeeded"
+      : holds("Failed")
+      ? "failed"
+      : job.spec?.suspend
+      ? "suspended"
+      : "running",
+    current: job.metadata?.deletionTimestamp === undefined &&
+      job.metadata?.annotations?.[annotation.upgrade] === purposeOf(sight, orderOf(job).from, purpose),
+    trouble: waiting && lastingTrouble(waiting, nowMs),
+    stuck: ageMs > stuckMs,
+    adopted: orderOf(job).from < dataMajor,
+    words: job.metadata?.annotations?.[annotation.failure] ?? lastWords(pods) ??
+      job.status?.conditions?.find(({ type }) => type === "Failed")?.message ?? "",
+  };
+}
+
+function podsOf({ upgradePods }: Sight, job: StoredJob): StoredPod[] {
+  return upgradePods.filter((pod) =>
+    pod.metadata?.ownerReferences?.some(({ uid }) => uid === job.metadata?.uid) ?? false
+  );
+}
+
+/** What the program said when it ended, newest pod first. */
+function lastWords(pods: readonly StoredPod[]): string | undefined {
+  const newest = pods.toSorted((a, b) =>
+    Date.parse(b.metadata?.creationTimestamp ?? "") - Date.parse(a.metadata?.creationTimestamp ?? "")
+  );
+  for (const { status } of newest) {
+    const message = status?.containerStatuses?.find(({ name }) => name === program)?.state?.terminated
+      ?.message?.trim();
+    if (message) return message;
+  }
+  return undefined;
+}
+
+function orderOf(job: StoredJob): { from: number } {
+  try {
+    return JSON.parse(job.metadata?.annotations?.[annotation.upgrade] ?? "{}") as { from: number };
+  } catch {
+    return { from: 0 }; // not ours any more: it is not what is asked for, and goes
+  }
+}
+
+/** Why the upgrade is not begun: nothing is stopped for what is known beforehand. */
+function obstacleOf(sight: Sight): string | undefined {
+  const { database, patroni } = sight;
+  const { problems } = settableParameters(database, presentParameters(patroni.config?.text));
+  if (problems.length === 0) return undefined;
+  return problems.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join("; ");
+}
+
+/** With backups the time before the upgrade can be restored: one has to be there, and WAL has to arrive. */
+function unsafeOf(sight: Sight): string | undefined {
+  const { backups } = sight.database.spec;
+  if (!backups) return undefined;
+  const report = backupReport(sight);
+  if (report?.problem !== undefined) return `pgBackRest: ${report.problem}`;
+  return report?.last ? undefined : "there is no backup yet";
+}
+
+/** What a person has to know or to mend. */
+export function upgradeProblem(seen: UpgradeSeen | undefined): Problem | undefined {
+  if (!seen) return undefined;
+  const { from, to, obstacle, check, job } = seen;
+  const goesOn = `spec.version: PostgreSQL ${from} goes on`;
+  if (from > to) {
+    const message =
+      `${goesOn}: its data cannot go back to ${to}, restore a backup into a new Database instead`;
+    return { reason: "Downgrade", message, stops: false };
+  }
+  if (from === to) return undefined;
+  const failed = [job, check].find((one) => one?.state === "failed" && one.current);
+  if (failed) {
+    const message = `${goesOn}, as the upgrade to ${to} failed: ${failed.words.slice(0, 3000)}`;
+    return { reason: "UpgradeFailed", message, stops: false };
+  }
+  if (obstacle === undefined) return undefined;
+  return { reason: "UpgradeBlocked", message: `${goesOn}, ${to} cannot run with ${obstacle}`, stops: false };
+}
+
+/** status.upgrade. */
+export function upgradeStatus(
+  sight: Sight,
+  message: string,
+  nowMs: number,
+): DatabaseStatus["upgrade"] {
+  const seen = upgradeOf(sight, nowMs);
+  if (!seen) return undefined;
+  const { check, job } = seen;
+  const phase = phaseOf(seen);
+  if (phase === undefined) return undefined;
+  const [first] = [jobOf(sight, "check"), jobOf(sight, "run")].filter((one) => one !== undefined);
+  const begun = first && orderOf(first).from;
+  const failed = job?.state === "failed" ? job : check;
+  return {
+    from: begun || sight.database.status?.upgrade?.from || seen.from,
+    to: seen.to,
+    phase,
+    startedAt: first?.metadata?.creationTimestamp ?? sight.database.status?.upgrade?.startedAt,
+    message: (phase === "Failed" ? failed?.words ?? "" : message).slice(0, 4000),
+  };
+}
+
+function phaseOf(
+  { from, to, check, job, unproven }: UpgradeSeen,
+): NonNullable<DatabaseStatus["upgrade"]>["phase"] | undefined {
+  if (from > to) return undefined;
+  if (unproven) return "Starting";
+  if (from === to) return job?.adopted ? "Replicating" : undefined;
+  if (job?.state === "failed") return "Failed";
+  if (job) return job.state === "suspended" ? "Stopping" : "Upgrading";
+  if (check?.state === "failed") return "Failed";
+  return check && "Checking";
+}
+
+/** The identifiers that the Job told; `undefined` when it told none, or of other data. */
+export function upgraded(sight: Sight): { replaced: string; systemIdentifier: string } | undefined {
+  const job = jobOf(sight, "run");
+  try {
+    const told = JSON.parse((job && lastWords(podsOf(sight, job))) ?? "null") as
+      | Record<string, unknown>
+      | null;
+    const { replaced, systemIdentifier } = told ?? {};
+    const isId = (id: unknown): id is string => typeof id === "string" && /^[0-9]{1,20}$/.test(id);
+    if (!isId(replaced) || !isId(systemIdentifier) || replaced !== sight.patroni.config?.systemIdentifier) {
+      return undefined;
+    }
+    return { replaced, systemIdentifier };
+  } catch {
+    return undefined; // not JSON: the Job is made again, and tells it again
+  }
+}

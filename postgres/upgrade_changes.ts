@@ -1,0 +1,203 @@
+/**
+ * What the steps of an upgrade write: its Jobs, and the change after which the upgraded data is the Database's.
+ * @module
+ */
+import { type Job, jobs } from "../types/batch/v1.ts";
+import type { Resource } from "../types/client.ts";
+import { configMaps, type PodSpec } from "../types/core/v1.ts";
+import type { OwnerReference } from "./database.ts";
+import { dynamicConfig, nextDynamicConfig, presentParameters } from "./dynamic_config.ts";
+import { annotation, claimName, label, namesOf, ownedMetadata } from "./names.ts";
+import { parametersOf, settableParameters } from "./parameters.ts";
+import { memberResources } from "./pod_template.ts";
+import { folder, volumeFolder } from "./scripts.ts";
+import { containerSecurity, podSecurity } from "./security.ts";
+import { dataVersion, type Sight } from "./sight.ts";
+import {
+  jobOf,
+  program,
+  type Purpose,
+  purposeOf,
+  type UpgradeAction,
+  upgradeComponent,
+  upgraded,
+} from "./upgrade.ts";
+import type { UpgradeOrder } from "./upgrade_scripts.ts";
+import { imageOf, majorOf } from "./versions.ts";
+
+/** What the Jobs find in the members' ConfigMap, while there is something to do. */
+export function upgradeOrder(sight: Sight): UpgradeOrder | undefined {
+  const { database, patroni } = sight;
+  const from = dataVersion(sight)?.major, to = majorOf(database);
+  if (from === undefined || from >= to) return undefined;
+  const { parameters } = settableParameters(database, presentParameters(patroni.config?.text));
+  const all = parametersOf({ ...database, spec: { ...database.spec, parameters } });
+  // What needs files that only the members have, or would send WAL somewhere.
+  const own = /^(archive_|ssl|restore_command$|unix_socket_directories$)/;
+  return {
+    from,
+    to,
+    parameters: Object.fromEntries(Object.entries(all).filter(([name]) => !own.test(name))),
+  };
+}
+
+/** One write of a step: the body of a create or of a merge patch, or what a delete is bound to. */
+export interface Change {
+  readonly verb: "create" | "patch" | "delete";
+  readonly resource: Resource<object, object>;
+  readonly name: string;
+  readonly body: object;
+}
+
+/** What rendering needs beyond what was seen. */
+interface Options {
+  readonly owner: readonly OwnerReference[];
+  readonly imageTemplate: string;
+}
+
+/**
+ * The writes of a step, in their order: the last one is what makes the step done.
+ *
+ * @param words why the upgrade is given up
+ */
+export function upgradeChanges(
+  sight: Sight,
+  action: UpgradeAction,
+  options: Options & { readonly words: string },
+): Change[] {
+  const job = jobOf(sight, "run");
+  const create = (purpose: Purpose): Change => {
+    const body = desiredUpgradeJob(sight, purpose, options);
+    return { verb: "create", resource: jobs, name: body.metadata.name, body };
+  };
+  const patchJob = (annotations: object, spec: object): Change[] => {
+    if (!job) return [];
+    const { name, resourceVersion } = job.metadata;
+    return [{
+      verb: "patch",
+      resource: jobs,
+      name,
+      body: { metadata: { resourceVersion, annotations }, spec },
+    }];
+  };
+  switch (action) {
+    case "check":
+      return [create("check")];
+    case "begin":
+      return [create("run")];
+    case "run":
+      return patchJob({}, { suspend: false });
+    // The Job controller ends it as failed, and keeps it: that is what remembers the failure.
+    case "giveUp":
+      return patchJob({ [annotation.failure]: options.words }, { activeDeadlineSeconds: 1 });
+    case "adopt":
+      return adoption(sight);
+    case "forget":
+      return [jobOf(sight, "check"), job].flatMap((one): Change[] => {
+        if (!one || one.metadata.deletionTimestamp) return [];
+        const { name, uid, resourceVersion } = one.metadata;
+        return [{ verb: "delete", resource: jobs, name, body: { uid, resourceVersion } }];
+      });
+  }
+}
+
+/** From here on the upgraded data is the Database's: one patch says so, and which data it replaces. */
+function adoption(sight: Sight): Change[] {
+  const { database, patroni, configMaps: seen } = sight;
+  const names = namesOf(database.metadata.name);
+  const told = upgraded(sight);
+  const config = seen.get(names.config)?.metadata;
+  if (!told || !config) return [];
+  const { parameters } = settableParameters(database, presentParameters(patroni.config?.text));
+  const effective = { ...database, spec: { ...database.spec, parameters } };
+  const next = nextDynamicConfig(patroni.config?.text ?? "{}", dynamicConfig(effective, { size: 1 }));
+  const annotations = {
+    initialize: told.systemIdentifier,
+    history: null,
+    ...(next === undefined ? {} : { config: next }),
+    [annotation.major]: String(majorOf(database)),
+    [annotation.replaced]: [...patroni.config?.replaced ?? [], told.replaced].join(","),
+  };
+  const patch = (name: string, metadata: object): Change => ({
+    verb: "patch",
+    resource: configMaps,
+    name,
+    body: { metadata },
+  });
+  // Nobody but the first member has this data: none of the others is synchronous.
+  const nobody = { leader: null, sync_standby: null, quorum: null };
+  return [
+    ...(seen.has(names.sync) ? [patch(names.sync, { annotations: nobody })] : []),
+    patch(names.config, { resourceVersion: config.resourceVersion, annotations }),
+  ];
+}
+
+/** The Job of a check, or of the upgrade itself, which waits until it may run. */
+export function desiredUpgradeJob(
+  sight: Sight,
+  purpose: Purpose,
+  { owner, imageTemplate }: Options,
+) {
+  const { database } = sight;
+  const { name } = database.metadata;
+  const names = namesOf(name);
+  const from = dataVersion(sight)?.major ?? 0;
+  const labels = { [label.component]: upgradeComponent[purpose] };
+  const spec: PodSpec = {
+    restartPolicy: "Never",
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: podSecurity,
+    containers: [{
+      name: program,
+      image: imageOf(database, imageTemplate),
+      imagePullPolicy: "IfNotPresent",
+      command: ["python3", `${folder.config}/upgrade.py`, purpose],
+      resources: memberResources(database),
+      securityContext: containerSecurity,
+      terminationMessagePolicy: "FallbackToLogsOnError",
+      volumeMounts: [
+        ...(purpose === "run" ? [{ name: "data", mountPath: volumeFolder }] : []),
+        { name: "config", mountPath: folder.config, readOnly: true },
+        { name: "shm", mountPath: "/dev/shm" },
+        { name: "tmp", mountPath: "/tmp" },
+      ],
+    }],
+    volumes: [
+      ...(purpose === "run"
+        ? [{ name: "data", persistentVolumeClaim: { claimName: claimName(name, 0) } }]
+        : []),
+      { name: "config", configMap: { name: names.patroni, defaultMode: 0o444 } },
+      { name: "shm", emptyDir: { medium: "Memory" } },
+      { name: "tmp", emptyDir: {} },
+    ],
+  };
+  const metadata = ownedMetadata(
+    database,
+    upgradeJobName(name, majorOf(database), purpose),
+    owner,
+    labels,
+  );
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { ...metadata, annotations: { [annotation.upgrade]: purposeOf(sight, from, purpose) } },
+    spec: {
+      suspend: purpose === "run",
+      // A pod that was killed is tried again; what the program itself cannot do is told at once.
+      backoffLimit: 3,
+      podFailurePolicy: {
+        rules: [{
+          action: "FailJob",
+          onExitCodes: { containerName: program, operator: "In", values: [1] },
+        }],
+      },
+      template: { metadata: { labels: { ...metadata.labels } }, spec },
+    },
+  } satisfies Job;
+}
+
+/** Name of the Job. */
+export function upgradeJobName(name: string, major: number, purpose: Purpose): string {
+  return `${name}-upgrade-${major}${purpose === "check" ? "-check" : ""}`;
+}

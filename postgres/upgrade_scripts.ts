@@ -1,0 +1,261 @@
+/**
+ * The programs of an upgrade to another major version: what its Jobs run, and what is left to do beside the server.
+ *
+ * Constant texts, mounted beside patroni.yml: nothing of a Database is pasted into them. Three folders on the first
+ * member's volume tell how far it is, so that a Job that was killed at any instant goes on, or can be given up:
+ * `data.upgraded` is being made from `data`; file `upgrade.json` says that it is whole; then `data` becomes
+ * `data.before` and `data.upgraded` becomes `data`. pg_upgrade links the files, and renames pg_control of the old data;
+ * until the new server has started, giving that name back is enough to have the old data again (scripts.ts, `guard`).
+ *
+ * Source: PostgreSQL's documentation, pg_upgrade, "Reverting to old cluster".
+ * @module
+ */
+import { dataFolder, folder, volumeFolder } from "./scripts.ts";
+
+/** What the Jobs find in ConfigMap `<name>-patroni`: {@link UpgradeOrder} as JSON. */
+export const upgradeOrderFile = "upgrade.json";
+
+/** Removed by the agent when all is done. */
+const mark = `${volumeFolder}/upgrade.json`;
+
+/**
+ * `upgrade.py check`: tries the new version on empty data of its own, with the Database's parameters.
+ * `upgrade.py run`: upgrades the data of the volume; the last words are JSON with both system identifiers.
+ *
+ * Exit code 1 with a message when it cannot be done, the old data being as it was; any other end is tried again.
+ */
+export const upgrade =
+  `"""Upgrades the data of a volume to another major version: check (on data of its own) or run."""
+import glob
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+
+VOLUME, DATA = "${volumeFolder}", "${dataFolder}"
+OLD, NEW, MARK = DATA + ".before", DATA + ".upgraded", "${mark}"
+WORK = "/tmp/upgrade"
+HBA = WORK + "/pg_hba.conf"
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def end(code, words):
+    """The words become the container's termination message, of at most 4096 bytes."""
+    words = words.encode()[:3500].decode(errors="ignore")
+    print(words, flush=True)
+    with open("/dev/termination-log", "w", encoding="utf-8") as file:
+        file.write(words)
+    sys.exit(code)
+
+
+def fail(words):
+    end(1, re.sub(r"\\s+", " ", words).strip())
+
+
+order = json.loads(read("${folder.config}/${upgradeOrderFile}"))
+FROM, TO = order["from"], order["to"]
+
+
+def program(major, name):
+    return "/usr/lib/postgresql/%d/bin/%s" % (major, name)
+
+
+def run(*command):
+    """Runs a program; returns how it ended and what it said."""
+    print("+", *command[:1], flush=True)
+    ended = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", cwd=WORK,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    print(ended.stdout, flush=True)
+    return ended.returncode, ended.stdout
+
+
+def initdb(target, *options):
+    code, words = run(program(TO, "initdb"), "-D", target, "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8",
+                      "--auth-local=peer", "--auth-host=reject", *options)
+    if code:
+        fail("initdb of PostgreSQL %d: %s" % (TO, words[-1500:]))
+
+
+def write_settings(path, settings):
+    with open(path, "w", encoding="utf-8") as file:
+        for name, value in settings.items():
+            file.write("%s = '%s'\\n" % (name, value.replace("\\\\", "\\\\\\\\").replace("'", "''")))
+
+
+def check():
+    trial = WORK + "/trial"
+    initdb(trial, "--no-sync")
+    write_settings(trial + "/postgresql.auto.conf", {
+        **order["parameters"], "listen_addresses": "", "unix_socket_directories": WORK, "logging_collector": "off",
+        "log_destination": "stderr",
+    })
+    log = WORK + "/trial.log"
+    pg_ctl = program(TO, "pg_ctl")
+    code, words = run(pg_ctl, "-D", trial, "-w", "-t", "120", "-l", log, "start")
+    if code:
+        said = re.findall(r"(?:FATAL|PANIC|ERROR|LOG): +(.*(?:library|parameter|invalid|could not).*)", read(log))
+        fail("PostgreSQL %d does not start with the parameters: %s" % (TO, "; ".join(said) or read(log)[-1000:]))
+    run(pg_ctl, "-D", trial, "-w", "-m", "immediate", "stop")
+    end(0, "PostgreSQL %d starts with the parameters" % TO)
+
+
+def identifier(data):
+    """The system identifier: the first eight bytes of pg_control, in every version."""
+    with open(data + "/global/pg_control", "rb") as file:
+        return str(struct.unpack("=Q", file.read(8))[0])
+
+
+def settle(folder):
+    """Makes what was created and renamed in a folder survive a crash of the node."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def finish():
+    """Exchanges the folders, from wherever an earlier attempt was killed, and tells the identifiers."""
+    done = json.loads(read(MARK))
+    if os.path.exists(NEW):
+        if os.path.exists(DATA):
+            os.rename(DATA, OLD)
+        os.rename(NEW, DATA)
+        settle(VOLUME)
+    end(0, json.dumps(done))
+
+
+def reasons(words):
+    """pg_upgrade's own words from where it failed, with what is in the files that it names."""
+    at = max(words.rfind("fatal\\n"), words.rfind("*failure*"))
+    text = words[words.rfind("\\n", 0, at) + 1:] if at >= 0 else words[-1000:]
+    for path in glob.glob(NEW + "/pg_upgrade_output.d/*/*.txt"):
+        text = text.replace(path, os.path.basename(path)) + " %s: %s" % (os.path.basename(path), read(path)[:600])
+    return re.sub(r"Failure, exiting", "", text)
+
+
+def pg_upgrade(*options):
+    server = {
+        "hba_file": HBA, "ident_file": "/dev/null", "ssl": "off", "archive_mode": "off",
+        "synchronous_standby_names": "", "logging_collector": "off",
+        # With another value PostgreSQL 17.0 to 17.5 refuse to start as pg_upgrade starts them.
+        "max_slot_wal_keep_size": "-1",
+    }
+    text = " ".join("-c %s=%s" % one for one in server.items())
+    code, words = run(
+        program(TO, "pg_upgrade"), "--old-bindir=" + os.path.dirname(program(FROM, "x")),
+        "--new-bindir=" + os.path.dirname(program(TO, "x")), "--old-datadir=" + DATA, "--new-datadir=" + NEW,
+        "--username=postgres", "--socketdir=" + WORK, "--jobs=2", "--link", "--old-options=" + text,
+        "--new-options=" + text, *options,
+    )
+    if code:
+        said = reasons(words)
+        restore()
+        fail("pg_upgrade %s: %s" % (" ".join(options), said))
+
+
+def restore():
+    """The old data as it was, whatever an attempt has left."""
+    code, words = run("/bin/sh", "${folder.config}/guard.sh", str(FROM))
+    if code:
+        fail(words)
+
+
+def upgrade():
+    if os.path.exists(MARK):
+        done = json.loads(read(MARK))
+        if (done["from"], done["to"]) == (FROM, TO):
+            finish()
+    restore()
+    if not os.path.exists(DATA + "/PG_VERSION"):
+        fail("there is no data on the volume")
+    control = dict(re.findall(r"^([^:\\n]+): +(.*)$", run(program(FROM, "pg_controldata"), DATA)[1], re.M))
+    state = control.get("Database cluster state")
+    if state != "shut down":
+        fail("the primary was not stopped in order: the state of its data is %s" % state)
+    old = identifier(DATA)
+    segment = int(control["Bytes per WAL segment"]) // 2**20
+    checksums = control.get("Data page checksum version") != "0"
+    initdb(NEW, "--wal-segsize=%d" % segment,
+           *(["--data-checksums"] if checksums else ["--no-data-checksums"] if TO >= 18 else []))
+    libraries = {name: value for name, value in order["parameters"].items() if name == "shared_preload_libraries"}
+    write_settings(NEW + "/postgresql.auto.conf", libraries)
+    pg_upgrade("--check")
+    pg_upgrade()
+    write_settings(NEW + "/postgresql.auto.conf", {})
+    done = {"from": FROM, "to": TO, "replaced": old, "systemIdentifier": identifier(NEW)}
+    with open(MARK + ".new", "w", encoding="utf-8") as file:
+        json.dump(done, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(MARK + ".new", MARK)
+    settle(VOLUME)
+    finish()
+
+
+os.makedirs(WORK, exist_ok=True)
+with open(HBA, "w", encoding="utf-8") as file:
+    file.write("local all all peer\\n")
+for major, name in ((FROM, "postgres"), (TO, "postgres"), (TO, "pg_upgrade")):
+    if not os.access(program(major, name), os.X_OK):
+        fail("the image has no %s of PostgreSQL %d: an upgrade needs the programs of both versions" % (name, major))
+{"check": check, "run": upgrade}[sys.argv[1]]()
+`;
+
+/** The agent's part for upgrades (agent.ts): once the upgraded data is led, it gets statistics, and the old goes. */
+export const upgradeAgent =
+  `"""After an upgrade, where the upgraded data leads: gathers statistics, then removes what is left of the old data."""
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+
+import member
+
+DATA, MARK = "${dataFolder}", "${mark}"
+
+
+def finish():
+    done = json.loads(member.read(MARK))
+    if int(member.read(DATA + "/PG_VERSION")) != done["to"] or not member.leads():
+        return
+    vacuumdb = "/usr/lib/postgresql/%d/bin/vacuumdb" % done["to"]
+    options = {**os.environ, "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"}
+    begun = time.monotonic()
+    subprocess.run([vacuumdb, "--all", "--analyze-in-stages", "--jobs=2"], env=options, check=True,
+                   stdout=subprocess.DEVNULL)
+    shutil.rmtree(DATA + ".before", ignore_errors=True)
+    os.remove(MARK)
+    print("upgrade: statistics gathered in %d s" % (time.monotonic() - begun), flush=True)
+
+
+def watch():
+    while True:
+        try:
+            if os.path.exists(MARK):
+                finish()
+        except Exception as error:
+            print("upgrade: %s: %s" % (type(error).__name__, error), flush=True)
+        time.sleep(5)
+
+
+def start():
+    threading.Thread(target=watch, daemon=True).start()
+`;
+
+/** What an upgrade is to do. */
+export interface UpgradeOrder {
+  readonly from: number;
+  readonly to: number;
+  /** Parameters for the server of the new version. */
+  readonly parameters: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,170 @@
+/**
+ * Upgrades to another major version, while rows are written: one that works, and one that cannot.
+ * @module
+ */
+import process from "node:process";
+import { until } from "../../within.ts";
+import { conditionOf, leader, members, sql, systemIdentifier } from "../database.ts";
+import { bar, check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
+
+const name = "upgrade";
+/** Longest time without an acknowledged row; and until all members serve with the new version. */
+const goal = { gapMs: 90_000, readyMs: 240_000, backMs: 120_000 } as const;
+/** Size of the data, 1 GB unless told. */
+const megabytes = Number(process.env.E2E_UPGRADE_MEGABYTES ?? 1000);
+
+/** Everything that must be the same afterwards, as the superuser sees it. */
+const sameAfterwards = `SELECT json_build_object(
+  'rows', (SELECT json_build_array(count(*), sum(id), sum(hashtextextended(note, 0)::numeric)) FROM bulk),
+  'roles', (SELECT json_agg(json_build_array(rolname, rolsuper, rolcanlogin, md5(rolpassword)) ORDER BY rolname)
+    FROM pg_authid WHERE oid >= 16384 OR rolname = 'postgres'),
+  'extensions', (SELECT json_agg(json_build_array(extname, extversion) ORDER BY extname) FROM pg_extension WHERE extname <> 'plpgsql'),
+  'databases', (SELECT json_agg(json_build_array(datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate)
+    ORDER BY datname) FROM pg_database WHERE datname NOT LIKE 'template%'),
+  'checksums', current_setting('data_checksums'))`;
+
+async function fill(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const primary = (await leader(kubectl, name))!;
+  const statements = [
+    "CREATE TABLE bulk (id bigint PRIMARY KEY, note text)",
+    `ALTER TABLE bulk OWNER TO app`,
+    "CREATE EXTENSION hstore",
+    "CREATE EXTENSION pg_stat_statements",
+    "CREATE ROLE report LOGIN PASSWORD 'of-a-test'",
+    "GRANT SELECT ON bulk TO report",
+    "CREATE DATABASE second OWNER app",
+  ];
+  for (const statement of statements) await sql(kubectl, primary, statement);
+  // A row is about 1 kB.
+  for (let done = 0; done < megabytes; done += 50) {
+    await sql(
+      kubectl,
+      primary,
+      `INSERT INTO bulk SELECT id, repeat(md5(id::text), 29)
+        FROM generate_series(${done * 1000 + 1}, ${Math.min(megabytes, done + 50) * 1000}) AS id`,
+    );
+  }
+}
+
+async function patchVersion(run: Run, version: string): Promise<void> {
+  const patch = JSON.stringify({ spec: { version } });
+  await run.kubectl.run(["patch", "databases", name, "--type=merge", "--patch", patch]);
+}
+
+async function upgrade(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, {
+    version: "15",
+    size: 3,
+    storage: { size: "4Gi" },
+    parameters: { shared_preload_libraries: "pg_stat_statements", work_mem: "5MB" },
+  });
+  await fill(run);
+  const first = (await leader(kubectl, name))!;
+  const before = await sql(kubectl, first, sameAfterwards);
+  const identifier = await systemIdentifier(kubectl, first);
+  const secret = (await kubectl.get("secret", `${name}-credentials`))?.metadata;
+  const outcome = await underWrites(run, name, 3, () => patchVersion(run, "17"), {
+    readyTimeoutMs: goal.readyMs,
+  });
+  run.figure(`15 to 17, ${megabytes} MB: longest time without a row`, outcome.gapMs, "ms", goal.gapMs);
+  run.figure(`15 to 17, ${megabytes} MB: to Ready`, outcome.readyMs, "ms", goal.readyMs);
+  check(outcome.gapMs < goal.gapMs, `no row was written for ${outcome.gapMs} ms`);
+  const primary = (await leader(kubectl, name))!;
+  check(
+    await sql(kubectl, primary, sameAfterwards) === before,
+    "rows, roles, extensions or databases differ",
+  );
+  check(await systemIdentifier(kubectl, primary) !== identifier, "the data was not upgraded");
+  check(
+    (await kubectl.get("secret", `${name}-credentials`))?.metadata.resourceVersion ===
+      secret?.resourceVersion,
+    "the credentials were changed",
+  );
+  for (const pod of await members(kubectl, name)) {
+    const version = await sql(kubectl, pod.metadata.name, "SHOW server_version_num");
+    check(version.startsWith("17"), `${pod.metadata.name} runs ${version}`);
+    const rows = await sql(kubectl, pod.metadata.name, "SELECT count(*) FROM bulk");
+    check(Number(rows) === megabytes * 1000, `${pod.metadata.name} has ${rows} rows`);
+  }
+  const found = await kubectl.get("databases", name);
+  check(/^17\./.test(found?.status.version), `status.version is ${found?.status.version}`);
+  await until(bar.ready, "statistics, and the old data and the Jobs to be gone", async () => {
+    const left = await kubectl.exec(`${name}-0`, ["ls", "/pgdata"]);
+    const jobs = await kubectl.list("jobs", `app.example.com/database=${name}`);
+    const analyzed = await sql(kubectl, primary, "SELECT count(*) FROM pg_stats WHERE tablename = 'bulk'");
+    if (!/data\.|upgrade/.test(left) && jobs.length === 0 && analyzed !== "0") return true;
+    throw new Error(`${left.trim().split("\n").join(" ")}; ${jobs.length} Jobs; ${analyzed} statistics`);
+  }, 1000);
+  const again = await kubectl.get("databases", name);
+  check(again?.status.upgrade === undefined, `status.upgrade is ${JSON.stringify(again?.status.upgrade)}`);
+  const refused = await kubectl.try([
+    "patch",
+    "databases",
+    name,
+    "--type=merge",
+    "--patch",
+    '{"spec":{"version":"15"}}',
+  ]);
+  check(refused.code !== 0 && /cannot go down/.test(refused.stderr), "a downgrade was taken");
+}
+
+async function upgradeFails(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, { version: "15", size: 2 });
+  const primary = (await leader(kubectl, name))!;
+  // PostgreSQL 17 has no adminpack any more.
+  await sql(kubectl, primary, "CREATE EXTENSION adminpack");
+  const identifier = await systemIdentifier(kubectl, primary);
+  const failed = async () => {
+    const found = await kubectl.get("databases", name);
+    const condition = conditionOf(found, "Ready");
+    if (condition?.["reason"] !== "UpgradeFailed" || found?.status.upgrade?.phase !== "Failed") {
+      throw new Error(`${condition?.["reason"]}: ${condition?.["message"]}`);
+    }
+    return found?.status.readyReplicas === 2 ? String(condition["message"]) : undefined;
+  };
+  const outcome = await underWrites(run, name, 2, async () => {
+    await patchVersion(run, "17");
+    const message = await until(
+      goal.readyMs,
+      "the upgrade to fail, and the old version to serve",
+      failed,
+      500,
+    );
+    check(/adminpack/.test(message!), `the reason is not told: ${message}`);
+    const job = await kubectl.get("job", `${name}-upgrade-17`);
+    await patchVersion(run, "15");
+    check(job?.status.failed === 1, `the Job has tried ${job?.status.failed} times`);
+  });
+  run.figure("15 to 17 that fails: longest time without a row", outcome.gapMs, "ms", goal.backMs);
+  check(outcome.gapMs < goal.backMs, `no row was written for ${outcome.gapMs} ms`);
+  const now = (await leader(kubectl, name))!;
+  check(await systemIdentifier(kubectl, now) === identifier, "the data is another one");
+  check((await sql(kubectl, now, "SHOW server_version_num")).startsWith("15"), "another version serves");
+  check(
+    (await kubectl.list("jobs", `app.example.com/database=${name}`)).length === 0,
+    "a Job of the upgrade is left",
+  );
+}
+
+/** One after the other: each begins without the Database of the one before. */
+const from15 = (scenario: (run: Run) => Promise<void>) => async (run: Run) => {
+  await discard(run, name);
+  await scenario(run);
+  await discard(run, name);
+};
+
+export const upgrades: readonly Scenario[] = [
+  {
+    name: "upgrade",
+    what: "PostgreSQL 15 to 17 while rows are written: nothing is lost, nothing differs",
+    run: from15(upgrade),
+  },
+  {
+    name: "upgradefails",
+    what: "an extension that the new version lacks: the old version goes on, with pg_upgrade's reason",
+    run: from15(upgradeFails),
+  },
+];
