@@ -143,7 +143,7 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     given: {
       primary: "db-1",
       members: [member(0), member(1, leads), member(2)],
-      synchronous: ["db-0"],
+      synchronous: ["db-0", "db-2"],
       upgrade: upgrading({ check: checked }),
     },
     want: "switchover to db-0: Upgrading",
@@ -156,7 +156,7 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
       synchronous: ["db-2"],
       upgrade: upgrading({ check: checked }),
     },
-    want: "wait: Upgrading",
+    want: "wait: Degraded",
   },
   {
     rule: "the suspended Job is what says that the members stop",
