@@ -113,6 +113,7 @@ import {
   type Unwanted,
   upgradeChanges,
   upgradeStatus,
+  usersOutcome,
   wait,
   type Wanted,
   wantedStatefulSet,
@@ -544,7 +545,8 @@ export class DatabaseReconciler {
     const { database } = sight;
     const before = database.status;
     const backups = backupCondition(sight, obstacles.backups);
-    const claims = [...conditionsOf(sight, step, problems, now()), ...(backups ? [backups] : [])];
+    const { condition: users, ...roles } = usersOutcome(sight, obstacles.users);
+    const claims = [...conditionsOf(sight, step, problems, now()), backups ?? [], users ?? []].flat();
     const kept = before?.conditions?.filter(({ type }) => claims.some((claim) => claim.type === type));
     const conditions = claims.reduce<Condition[]>(
       (conditions, claim) =>
@@ -554,7 +556,7 @@ export class DatabaseReconciler {
     const requests = Object.values(operations ?? {}).some((value) => value) ? operations : undefined;
     const backup = backupStatus(sight);
     const upgrade = upgradeStatus(sight, step.message, now());
-    const facts = { ...factsOf(sight, now()), backup, upgrade };
+    const facts = { ...factsOf(sight, now()), backup, upgrade, ...roles };
     const status = withoutUndefined({ ...facts, conditions, operations: requests });
     if (deepEqual(status, before)) return;
     // A process that was frozen in here must not overwrite what the next leader has reported.

@@ -49,6 +49,8 @@ export const annotation = {
   backup: `${group}/backup`,
   /** On a member's pod, by its agent: how full its data volume is (monitoring.ts, `volumeAgent`). */
   volume: `${group}/volume`,
+  /** On a member's pod: its agent's report on users and databases. */
+  roles: `${group}/roles`,
   /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
   restart: `${group}/restart`,
   /** On a Database: "true" stops everything but the status. */
@@ -89,6 +91,8 @@ export interface Names {
   readonly disruptionBudget: string;
   /** Secret of the members with the repository, Service of the agents, and what the names of CronJobs and Jobs begin with. */
   readonly backup: string;
+  /** Secret of the members with the users and databases to make. */
+  readonly roles: string;
   /** CronJobs that verify the repository, and that try a restore. */
   readonly verify: string;
   readonly drill: string;
@@ -113,6 +117,7 @@ export function namesOf(name: string): Names {
     statefulSet: name,
     disruptionBudget: name,
     backup: `${name}-backup`,
+    roles: `${name}-roles`,
     verify: `${name}-verify`,
     drill: `${name}-drill`,
     leader: `${name}-leader`,

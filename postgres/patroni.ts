@@ -30,6 +30,7 @@ import {
   type UpgradeOrder,
   upgradeOrderFile,
 } from "./upgrade_scripts.ts";
+import { usersAgent } from "./users_agent.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
 /** The roles that Patroni itself uses. */
@@ -120,12 +121,14 @@ export function desiredPatroniConfigMap(
         "backup_agent",
         "volume_agent",
         "upgrade_agent",
+        "users_agent",
         ...(isMonitored(database) ? ["exporter_agent"] : []),
       ]),
       "member.py": memberLibrary,
       "volume_agent.py": volumeAgent,
       "exporter_agent.py": exporterAgent,
       "backup_agent.py": backupAgent,
+      "users_agent.py": usersAgent,
       "backup.py": backupOrder,
       "restore.py": restore,
       "drill.py": drill,

@@ -30,6 +30,7 @@ import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sig
 import { desiredStatefulSet } from "./stateful_set.ts";
 import { upgradeBackupId, upgradeOf, upgradeProblem } from "./upgrade.ts";
 import { upgradeOrder } from "./upgrade_changes.ts";
+import { hasUsers, planUsers } from "./users.ts";
 import { imageOf } from "./versions.ts";
 
 /** What rendering needs beyond what was seen. */
@@ -43,7 +44,7 @@ export interface PlanOptions {
 }
 
 /** What can fail without holding up the rest; it tells of itself in a condition of its own. */
-export type Feature = "backups";
+export type Feature = "backups" | "users";
 
 /** What is looked at in any owned object. */
 interface Owned {
@@ -116,7 +117,7 @@ function restoreProblem({ restoreProblem: message }: Repository): Problem | unde
 }
 
 /** Secrets come first: members wait for them. They are compared here, as no hash of a secret is kept anywhere. */
-function wantedSecrets(sight: Sight, { secret }: Repository, { password }: PlanOptions): Wanted[] {
+function wantedSecrets(sight: Sight, { secret }: Repository, { owner, password }: PlanOptions): Wanted[] {
   const { database, secrets: seen } = sight;
   const names = namesOf(database.metadata.name);
   const wanted: Wanted[] = [];
@@ -128,6 +129,11 @@ function wantedSecrets(sight: Sight, { secret }: Repository, { password }: PlanO
     const passwords = Object.fromEntries(roles.map((role) => [role, password()])) as unknown as Passwords;
     wanted.push({ resource: secrets, desired: desiredCredentials(database, passwords), once: true });
   }
+  const users = planUsers(sight, owner, password);
+  for (const desired of users.passwords) {
+    wanted.push({ resource: secrets, desired, once: true, feature: "users" });
+  }
+  if (users.orders) wanted.push({ resource: secrets, desired: users.orders, feature: "users" });
   return wanted;
 }
 
@@ -250,6 +256,7 @@ function unwanted(sight: Sight): Unwanted[] {
     gone.push(...schedules.map((name) => ({ resource: cronJobs, name })));
     gone.push({ resource: services, name: names.backup });
   }
+  if (!hasUsers(database) && seen.get(names.roles)) gone.push({ resource: secrets, name: names.roles });
   if (database.spec.backups === undefined && !restores(sight) && seen.get(names.backup)) {
     gone.push({ resource: secrets, name: names.backup });
   }

@@ -24,6 +24,7 @@ import { probeTiming } from "./patroni.ts";
 import type { RepositoryClaims } from "./repository_claim.ts";
 import { folder, tokenFolder, volumeFolder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
+import { rolesFolder } from "./users_agent.ts";
 import { binaryFolder, imageOf, majorOf } from "./versions.ts";
 
 /** Seconds for the last checkpoint, the last WAL to a standby and to the archive; then the kubelet kills. */
@@ -206,6 +207,7 @@ function agentContainer(image: string, claims: RepositoryClaims) {
       { name: "token", mountPath: tokenFolder, readOnly: true },
       { name: "run", mountPath: folder.run },
       { name: "backup", mountPath: backupFolder, readOnly: true },
+      { name: "roles", mountPath: rolesFolder, readOnly: true },
       { name: "agent-tmp", mountPath: "/tmp" },
       ...repositoryMounts(claims),
     ],
@@ -238,6 +240,7 @@ function volumes(name: string, { repository, restore }: RepositoryClaims) {
     { name: "shm", emptyDir: { medium: "Memory" } },
     { name: "tmp", emptyDir: {} },
     { name: "backup", secret: { secretName: names.backup, optional: true, defaultMode: 0o440 } },
+    { name: "roles", secret: { secretName: names.roles, optional: true, defaultMode: 0o440 } },
     { name: "agent-tmp", emptyDir: {} },
     ...(repository === undefined
       ? []

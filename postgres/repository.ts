@@ -18,6 +18,7 @@ import { restoreFiles } from "./restore.ts";
 import { restores, restoreSource } from "./restore_source.ts";
 import { belongsToOthers, isOfDatabase, type Sight } from "./sight.ts";
 import { claimProblem } from "./repository_claim.ts";
+import { hasUsers, userSecrets } from "./users.ts";
 
 /** What is known of the repository of spec.backups. */
 export interface Repository {
@@ -112,12 +113,20 @@ export function secretsOf(sight: Pick<Sight, "database" | "patroni" | "source">)
       names.credentials,
       ...(usesRepository(sight) ? [names.backup] : []),
       ...othersSecrets(database),
+      ...(usesRoles(database) ? [names.roles] : []),
       ...(restored === undefined ? [] : [restored]),
     ]),
   ];
 }
 
-/** Secrets of people that spec names: while there are any, the Database is looked at again every now and then. */
-export function othersSecrets({ spec }: StoredDatabase): string[] {
-  return [spec.backups ? secretNameOf(spec.backups) ?? [] : []].flat();
+/** True while there is, or may be left, a Secret `<name>-roles`. */
+function usesRoles(database: StoredDatabase): boolean {
+  const { status } = database;
+  return hasUsers(database) || status?.users !== undefined || status?.databases !== undefined;
+}
+
+/** Secrets that people edit: while there are any, the Database is looked at again every now and then. */
+export function othersSecrets(database: StoredDatabase): string[] {
+  const { spec } = database;
+  return [spec.backups ? secretNameOf(spec.backups) ?? [] : [], userSecrets(database)].flat();
 }

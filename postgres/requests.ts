@@ -7,7 +7,8 @@ import type { DatabaseStatus, StoredDatabase } from "../types/app.example.com/v1
 import { type BackupType } from "./backups.ts";
 import { successor } from "./decide.ts";
 import { annotation } from "./names.ts";
-import { type Sight, situationOf } from "./sight.ts";
+import type { Sight } from "./sight.ts";
+import { situationOf } from "./situation.ts";
 
 /** status.operations. */
 export type Operations = NonNullable<DatabaseStatus["operations"]>;

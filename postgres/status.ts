@@ -8,7 +8,8 @@ import { isServing, type MemberSeen, type Step } from "./decide.ts";
 import { annotation, memberSelector, namesOf, selectorText } from "./names.ts";
 import type { Member } from "./observe.ts";
 import type { Problem, Sight } from "./sight.ts";
-import { dataVersion, serverReport, situationOf } from "./sight.ts";
+import { dataVersion, serverReport } from "./sight.ts";
+import { situationOf } from "./situation.ts";
 import { parseVersion } from "./versions.ts";
 
 /** A condition without what depends on the one before it. */

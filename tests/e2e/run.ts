@@ -33,6 +33,7 @@ import { hardship } from "./scenarios/hardship.ts";
 import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
 import { upgrades } from "./scenarios/upgrade.ts";
+import { userScenarios } from "./scenarios/users.ts";
 import { volumes } from "./scenarios/volume.ts";
 
 const scenarios: readonly Scenario[] = [
@@ -44,6 +45,7 @@ const scenarios: readonly Scenario[] = [
   ...backup,
   ...volumes,
   ...upgrades,
+  ...userScenarios,
 ];
 
 /** Longest time of one scenario, with all its repetitions. */

@@ -49,3 +49,6 @@ export const unquotable: readonly string[] = [
   "\udfff",
   "\uffff",
 ];
+
+/** What breaks limits rather than quotes. */
+export const oversized: readonly string[] = ["x".repeat(64), "\u00fc".repeat(63), "x".repeat(2 ** 20)];

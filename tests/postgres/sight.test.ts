@@ -4,15 +4,8 @@ import { growingClaims } from "../../postgres/claims.ts";
 import { decide } from "../../postgres/decide.ts";
 import { annotation } from "../../postgres/names.ts";
 import { observe } from "../../postgres/observe.ts";
-import {
-  effectiveDatabase,
-  isReloading,
-  lowersForStandbys,
-  podFacts,
-  serverReport,
-  type Sight,
-  situationOf,
-} from "../../postgres/sight.ts";
+import { effectiveDatabase, isReloading, podFacts, serverReport, type Sight } from "../../postgres/sight.ts";
+import { lowersForStandbys, situationOf } from "../../postgres/situation.ts";
 import type { StoredDatabase } from "../../types/app.example.com/v1.ts";
 import type { StoredConfigMap, StoredPersistentVolumeClaim, StoredPod } from "../../types/core/v1.ts";
 

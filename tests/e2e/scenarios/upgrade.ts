@@ -89,7 +89,7 @@ async function upgrade(run: Run): Promise<void> {
     check(Number(rows) === megabytes * 1000, `${pod.metadata.name} has ${rows} rows`);
   }
   const found = await kubectl.get("databases", name);
-  check(/^17\./.test(found?.status.version), `status.version is ${found?.status.version}`);
+  check(String(found?.status.version).startsWith("17."), `status.version is ${found?.status.version}`);
   await until(bar.ready, "statistics, and the old data and the Jobs to be gone", async () => {
     const left = await kubectl.exec(`${name}-0`, ["ls", "/pgdata"]);
     const jobs = await kubectl.list("jobs", `app.example.com/database=${name}`);

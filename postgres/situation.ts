@@ -1,0 +1,90 @@
+/**
+ * What was seen, as a decision needs it.
+ * @module
+ */
+import { sizeOf } from "./database.ts";
+import type { MemberSeen, Situation } from "./decide.ts";
+import { namesOf } from "./names.ts";
+import type { Member } from "./observe.ts";
+import { standbyParameters } from "./scripts.ts";
+import { isReloading, lastingTrouble, serverReport, type Sight } from "./sight.ts";
+import { upgradeOf } from "./upgrade.ts";
+
+/** What was seen, as a decision needs it. */
+export function situationOf(sight: Sight, nowMs: number): Situation {
+  const { database, statefulSet, patroni, configMaps } = sight;
+  const { name } = database.metadata;
+  const deleting = database.metadata.deletionTimestamp !== undefined;
+  const failover = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
+  const updated = statefulSet?.status?.updateRevision;
+  // What members say waits for a restart may be of the configuration before.
+  const reloading = isReloading(sight, nowMs);
+  const { runs } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
+  return {
+    wanted: deleting ? 0 : sizeOf(database),
+    deleting,
+    replicas: statefulSet ? statefulSet.spec?.replicas ?? 1 : undefined,
+    settled: statefulSet?.status?.observedGeneration === statefulSet?.metadata?.generation,
+    initialized: patroni.config?.systemIdentifier !== undefined,
+    members: patroni.members.map((member): MemberSeen => {
+      const pod = sight.pods.find((pod) => pod.metadata?.name === member.name);
+      const waitsForPrimary = lowersForStandbys(member, patroni.members, runs);
+      return {
+        ...member,
+        upToDate: updated !== undefined && member.revision === updated,
+        pendingRestart: member.pendingRestart && !waitsForPrimary && !reloading,
+        waitsForPrimary,
+        trouble: pod && lastingTrouble(pod, nowMs),
+        startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
+      };
+    }),
+    primary: patroni.primary,
+    staleLock: patroni.leader && !patroni.leader.fresh ? patroni.leader : undefined,
+    lastPrimary: patroni.sync?.leader,
+    durable: database.spec.durability !== "Async",
+    synchronous: patroni.sync?.standbys ?? [],
+    switchoverPending: failover.leader !== undefined || failover.member !== undefined,
+    patroniPaused: isPaused(patroni.config?.text),
+    switchoverTo: database.status?.operations?.switchoverTo,
+    upgrade: upgradeOf(sight, nowMs),
+    nowMs,
+  };
+}
+
+/**
+ * True when a restart by the operator would do nothing: a parameter that a standby must have at least as high as its
+ * primary is lowered, and the primary has not restarted yet. That one restarts in place (scripts.ts, `report`), then the
+ * standbys are restarted as usual; before, they would start with the old value again.
+ *
+ * @param runs values that the primary runs with, as far as it has told
+ */
+export function lowersForStandbys(
+  member: Member,
+  members: readonly Member[],
+  runs: Readonly<Record<string, unknown>> = {},
+): boolean {
+  const primary = members.find(({ role }) => role === "primary");
+  const waits = (name: string, to: string) =>
+    primary === undefined || lowered(primary).some((change) => change.name === name) ||
+    (Object.hasOwn(runs, name) && Number(runs[name]) > Number(to));
+  const changes = lowered(member);
+  if (member === primary) return changes.length > 0;
+  // Others that wait too are tried on the standbys first.
+  return changes.length > 0 && changes.length === member.pendingParameters.length &&
+    changes.some(({ name, to }) => waits(name, to));
+}
+
+function lowered({ pendingParameters }: Member): Member["pendingParameters"] {
+  const sensitive: readonly string[] = standbyParameters;
+  return pendingParameters.filter(({ name, from, to }) =>
+    sensitive.includes(name) && Number(to) < Number(from)
+  );
+}
+
+export function isPaused(config: string | undefined): boolean {
+  try {
+    return (JSON.parse(config ?? "{}") as { pause?: boolean } | null)?.pause === true;
+  } catch {
+    return true; // unreadable: nobody knows, so nothing disruptive
+  }
+}
