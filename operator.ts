@@ -48,6 +48,7 @@ import {
   withFinalizer,
   withoutFinalizer,
 } from "./runtime/mod.ts";
+import * as x509 from "./certificates/mod.ts";
 import { databases, type DatabaseStatus, type StoredDatabase } from "./types/app.example.com/v1.ts";
 import { statefulSets } from "./types/apps/v1.ts";
 import { cronJobs, jobs } from "./types/batch/v1.ts";
@@ -60,6 +61,7 @@ import {
   serviceAccounts,
   services,
 } from "./types/core/v1.ts";
+import { networkPolicies } from "./types/networking.k8s.io/v1.ts";
 import { podDisruptionBudgets } from "./types/policy/v1.ts";
 import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
@@ -67,6 +69,7 @@ import {
   backupCondition,
   backupStatus,
   belongsToOthers,
+  type Certificates,
   claimChanges,
   component,
   conditionsOf,
@@ -91,6 +94,7 @@ import {
   label,
   measure,
   measurementHelp,
+  membersHaveTls,
   namesOf,
   nextDynamicConfig,
   observe,
@@ -194,6 +198,8 @@ export interface Settings {
   readonly password: () => string;
   /** How long members may take over a changed configuration, in milliseconds; default: {@link reloadMs}. */
   readonly reloadMs?: number;
+  /** Issues certificates and reads them. */
+  readonly certificates: Certificates;
 }
 
 /** Longest turn of a rolling Database while others wait: 15 min, for members with much to check at their start. */
@@ -242,7 +248,7 @@ export class DatabaseReconciler {
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
       sight = await lookAtOthers(this.#manager.liveClient, client, sight);
       const { backup, ...written } = await this.#write(sight, step, context);
-      const { problems } = written;
+      const { problems, againMs = Infinity } = written;
       if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
       const told = written.underWay === undefined ? step : underWay(step, written.underWay);
       await this.#report(sight, told, context, {
@@ -253,7 +259,7 @@ export class DatabaseReconciler {
       if (told.kind !== "done") return { requeueAfterMs: told.kind === "wait" ? 5_000 : 1_000 };
       // A request was only written down in this pass: it is carried out in the next.
       if (operations.switchoverTo !== undefined) return { requeueAfterMs: 100 };
-      return othersSecrets(database).length > 0 ? { requeueAfterMs: 30_000 } : undefined;
+      return { requeueAfterMs: Math.min(againMs, othersSecrets(database).length > 0 ? 30_000 : Infinity) };
     } catch (error) {
       if (isConflict(error)) {
         log.info("Changed by somebody else meanwhile: looking again", { conflict: error.message });
@@ -291,7 +297,8 @@ export class DatabaseReconciler {
       const patch = { metadata: { resourceVersion, finalizers: withFinalizer(database, finalizer) } };
       await client.patch(databases, database.metadata, patch);
     }
-    const plan = planOf(sight, step, this.#planOptions(database));
+    const plan = planOf(sight, step, this.#planOptions(database, now()));
+    const { notAfterMs, againMs } = plan.tls;
     const problems = [...plan.problems];
     const obstacles: Written["obstacles"] = { backups: plan.repository.problem };
     if (problems.some(({ stops }) => stops)) return { problems, obstacles };
@@ -307,8 +314,9 @@ export class DatabaseReconciler {
     for (const unwanted of plan.unwanted) await this.#remove(unwanted, database, client);
     const replicas = step.kind === "scale" ? step.replicas : statefulSet?.spec?.replicas ?? 0;
     const size = Math.min(sizeOf(database), Math.max(1, replicas));
+    const encrypted = membersHaveTls(sight);
     const reloads = patroni.primary !== undefined &&
-      await this.#configure(sight, dynamicConfig(plan.effective, { size }), now(), client, events);
+      await this.#configure(sight, dynamicConfig(plan.effective, { size, encrypted }), now(), client, events);
     const growing = growingClaims(sight);
     const notYet = rolls
       ? "The StatefulSet was just written: its members are not known to be up to date yet"
@@ -317,12 +325,12 @@ export class DatabaseReconciler {
       : growing.length > 0
       ? `Waiting for the volume of ${growing.join(", ")} to grow`
       : undefined;
-    return { problems, obstacles, backup: plan.backup, underWay: notYet };
+    return { problems, obstacles, backup: plan.backup, underWay: notYet, notAfterMs, againMs };
   }
 
-  #planOptions(database: StoredDatabase): PlanOptions {
-    const { imageTemplate, password } = this.#settings;
-    return { owner: [controllerReference(database)], imageTemplate, password };
+  #planOptions(database: StoredDatabase, nowMs: number): PlanOptions {
+    const { imageTemplate, password, certificates } = this.#settings;
+    return { owner: [controllerReference(database)], imageTemplate, password, certificates, nowMs };
   }
 
   /** Writes one object when it does not say what it should; returns what stands in the way, or whether it was changed. */
@@ -424,7 +432,8 @@ export class DatabaseReconciler {
     log.info(step.message, { step: step.kind, reason: step.reason });
     if (step.kind === "scale") {
       const { effective } = effectiveDatabase(live);
-      const desired = wantedStatefulSet(live, effective, step.replicas, this.#planOptions(database));
+      const options = this.#planOptions(database, now());
+      const desired = wantedStatefulSet(live, effective, step.replicas, options);
       const outcome = await this.#intents.apply(statefulSets, desired, database, client);
       if (outcome.kind !== "applied") return;
     } else if (step.kind === "restart") {
@@ -435,7 +444,7 @@ export class DatabaseReconciler {
       const desired = desiredSwitchover(database, step.from, step.to);
       await client.apply(configMaps, desired as ConfigMap, { fieldManager: `${fieldManager}-switchover` });
     } else {
-      const options = { ...this.#planOptions(database), words: step.message };
+      const options = { ...this.#planOptions(database, now()), words: step.message };
       for (const { verb, resource, name, body } of upgradeChanges(live, step.action, options)) {
         if (verb === "create") await client.create(resource, body);
         else if (verb === "patch") await client.patch(resource, { namespace, name }, body);
@@ -460,7 +469,7 @@ export class DatabaseReconciler {
     if (!hasFinalizer(database, finalizer)) return;
     const { client, log } = context;
     const { name, namespace, resourceVersion } = database.metadata;
-    const last = await this.#lastBackup(sight, client);
+    const last = await this.#lastBackup(sight, context);
     if (last) {
       await this.#report(sight, last.step, context, { problems: last.problems });
       return { requeueAfterMs: 5_000 };
@@ -499,11 +508,11 @@ export class DatabaseReconciler {
   /** Sees to it that a last backup is made when spec asks for it; nothing when the deletion may go on. */
   async #lastBackup(
     sight: Sight,
-    client: ResourceClient,
+    { client, now }: Context,
   ): Promise<{ step: Step; problems: Problem[] } | undefined> {
     const { database } = sight;
     const key = { namespace: database.metadata.namespace, name: finalBackupName(database.metadata.name) };
-    const last = finalBackup(sight, await client.get(jobs, key), this.#planOptions(database));
+    const last = finalBackup(sight, await client.get(jobs, key), this.#planOptions(database, now()));
     if (last.kind === "none") return undefined;
     if (last.kind === "failed") {
       return { step: wait("FinalBackupFailed", last.problem.message), problems: [last.problem] };
@@ -538,9 +547,11 @@ export class DatabaseReconciler {
     sight: Sight,
     step: Step,
     { client, events, now }: Context,
-    { problems = [], obstacles = {}, operations = sight.database.status?.operations }: Partial<Written> & {
-      operations?: DatabaseStatus["operations"];
-    } = {},
+    { problems = [], obstacles = {}, operations = sight.database.status?.operations, notAfterMs }:
+      & Partial<Written>
+      & {
+        operations?: DatabaseStatus["operations"];
+      } = {},
   ): Promise<void> {
     const { database } = sight;
     const before = database.status;
@@ -555,8 +566,11 @@ export class DatabaseReconciler {
     );
     const requests = Object.values(operations ?? {}).some((value) => value) ? operations : undefined;
     const backup = backupStatus(sight);
+    const certificate = notAfterMs === undefined
+      ? before?.certificate
+      : { notAfter: new Date(notAfterMs).toISOString().replace(".000Z", "Z") };
     const upgrade = upgradeStatus(sight, step.message, now());
-    const facts = { ...factsOf(sight, now()), backup, upgrade, ...roles };
+    const facts = { ...factsOf(sight, now()), certificate, backup, upgrade, ...roles };
     const status = withoutUndefined({ ...facts, conditions, operations: requests });
     if (deepEqual(status, before)) return;
     // A process that was frozen in here must not overwrite what the next leader has reported.
@@ -592,6 +606,10 @@ interface Written {
   readonly backup?: string | undefined;
   /** What the members have not taken over yet, as a sentence: until they have, nothing is done. */
   readonly underWay?: string | undefined;
+  /** Until when the members' certificate is valid. */
+  readonly notAfterMs?: number | undefined;
+  /** Milliseconds until a certificate has to be looked at again. */
+  readonly againMs?: number;
 }
 
 /** The value as the API server stores it: absent fields are absent. */
@@ -640,6 +658,7 @@ export function addDatabaseController(
       owns(roleBindings, { labelSelector, predicate: intended }),
       owns(services, { labelSelector, predicate: intended }),
       owns(podDisruptionBudgets, { labelSelector, predicate: intended }),
+      owns(networkPolicies, { labelSelector, predicate: intended }),
       owns(cronJobs, { labelSelector, predicate: intended }),
       owns(jobs, { labelSelector }),
     ],
@@ -733,6 +752,7 @@ export async function main({ flags, env, signal }: Invocation, log?: Logger): Pr
       imageTemplate: text("image", "DATABASE_IMAGE") ?? defaultImageTemplate,
       rollingMax: parseCount("rolling", flags.rolling ?? 5),
       password: randomPassword,
+      certificates: x509,
     }, workers);
     await manager.start(signal);
   } finally {

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Affinity, Toleration } from "../types/core/v1.ts";
+
 export type { OwnerReference } from "../types/meta/v1.ts";
 
 /** How much an acknowledged write is worth: see docs of spec.durability. */
@@ -35,6 +37,16 @@ export interface Database {
     readonly durability?: string;
     readonly deletionPolicy?: string;
     readonly monitoring?: { readonly enabled?: boolean };
+    readonly tls?: { readonly secretName?: string; readonly plaintext?: boolean };
+    readonly nodeSelector?: Readonly<Record<string, string>>;
+    readonly tolerations?: readonly Toleration[];
+    readonly affinity?: Affinity;
+    readonly topologySpreadConstraints?: readonly {
+      readonly maxSkew?: number;
+      readonly topologyKey: string;
+      readonly whenUnsatisfiable: "DoNotSchedule" | "ScheduleAnyway";
+      readonly minDomains?: number;
+    }[];
     readonly backups?: {
       readonly s3?: Bucket;
       readonly volume?: {

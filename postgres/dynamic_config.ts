@@ -24,9 +24,13 @@ export const timing = { ttl: 20, loopWait: 5, retryTimeout: 5 } as const;
  *
  * @param options.size members that are there or wanted, whichever is less: spec.size unless told. Strict needs two,
  *   else every write waits for ever, the operator's and Patroni's own among them.
+ * @param options.encrypted false while there are members without a certificate: nobody can be made to use TLS then
  * @throws {RangeError} when spec.parameters holds one that cannot be set
  */
-export function dynamicConfig(database: Database, options: { size?: number } = {}): { [key: string]: Json } {
+export function dynamicConfig(
+  database: Database,
+  options: { size?: number; encrypted?: boolean } = {},
+): { [key: string]: Json } {
   const size = options.size ?? sizeOf(database);
   const durability = durabilityOf(database);
   const exporter = exporterAccess(database);
@@ -46,7 +50,10 @@ export function dynamicConfig(database: Database, options: { size?: number } = {
       use_pg_rewind: true,
       use_slots: true,
       parameters: { ...parametersOf(database), archive_command: archiveCommand(database) },
-      pg_hba: hostBasedAuthentication(exporter.hba),
+      pg_hba: hostBasedAuthentication(database, {
+        encrypted: options.encrypted ?? true,
+        exporter: exporter.hba,
+      }),
       ...(exporter.ident.length > 0 ? { pg_ident: exporter.ident } : {}),
     },
   };
@@ -54,20 +61,28 @@ export function dynamicConfig(database: Database, options: { size?: number } = {
 
 /**
  * Who may connect how. The superuser only through the socket inside the pod, where being the operating system's
- * user is the proof; everybody else with a SCRAM password; replication only for its own role.
+ * user is the proof; everybody else with a SCRAM password over TLS; replication only for its own role.
  *
- * @param exporter lines for the exporter, see monitoring.ts
+ * spec.tls.plaintext lets clients do without TLS, never replication.
+ *
+ * @param options.encrypted see {@link dynamicConfig}
+ * @param options.exporter lines for the exporter, see monitoring.ts
  */
-export function hostBasedAuthentication(exporter: readonly string[] = []): string[] {
+export function hostBasedAuthentication(
+  { spec }: Pick<Database, "spec">,
+  { encrypted = true, exporter = [] }: { encrypted?: boolean; exporter?: readonly string[] } = {},
+): string[] {
+  const replication = encrypted ? "hostssl" : "host";
+  const clients = encrypted && !spec.tls?.plaintext ? "hostssl" : "host";
   return [
     "local all postgres peer",
     ...exporter,
     "local all all scram-sha-256",
-    "host replication replicator all scram-sha-256",
+    `${replication} replication replicator all scram-sha-256`,
     "host replication all all reject",
     "host all postgres all reject",
     "host all replicator all reject",
-    "host all all all scram-sha-256",
+    `${clients} all all all scram-sha-256`,
   ];
 }
 

@@ -72,6 +72,8 @@ export const annotation = {
   systemIdentifier: `${group}/system-identifier`,
   /** On Patroni's ConfigMap `<name>-config`: when all members have taken over what this operator last wrote there. */
   settled: `${group}/settled`,
+  /** On a member's pod, by its agent: the certificate that its server shows, and what it trusts (tls_agent.ts). */
+  tls: `${group}/tls`,
   /** On owned objects: hash of what was applied. */
   intent: `${group}/intent`,
 } as const;
@@ -89,6 +91,11 @@ export interface Names {
   readonly podsService: string;
   readonly statefulSet: string;
   readonly disruptionBudget: string;
+  readonly networkPolicy: string;
+  /** Secret and ConfigMap of the Database's own authority: the Secret has its key, the ConfigMap what is public. */
+  readonly authority: string;
+  /** Secret of the members with the certificate that they show. */
+  readonly tls: string;
   /** Secret of the members with the repository, Service of the agents, and what the names of CronJobs and Jobs begin with. */
   readonly backup: string;
   /** Secret of the members with the users and databases to make. */
@@ -116,6 +123,9 @@ export function namesOf(name: string): Names {
     podsService: `${name}-pods`,
     statefulSet: name,
     disruptionBudget: name,
+    networkPolicy: name,
+    authority: `${name}-ca`,
+    tls: `${name}-tls`,
     backup: `${name}-backup`,
     roles: `${name}-roles`,
     verify: `${name}-verify`,

@@ -7,6 +7,7 @@
  */
 import type { ConfigMap } from "../types/core/v1.ts";
 import { agent, memberLibrary } from "./agent.ts";
+import { tlsAgent } from "./tls_agent.ts";
 import { backupAgent, backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { drill } from "./drill.ts";
@@ -122,6 +123,7 @@ export function desiredPatroniConfigMap(
         "volume_agent",
         "upgrade_agent",
         "users_agent",
+        "tls_agent",
         ...(isMonitored(database) ? ["exporter_agent"] : []),
       ]),
       "member.py": memberLibrary,
@@ -129,6 +131,7 @@ export function desiredPatroniConfigMap(
       "exporter_agent.py": exporterAgent,
       "backup_agent.py": backupAgent,
       "users_agent.py": usersAgent,
+      "tls_agent.py": tlsAgent,
       "backup.py": backupOrder,
       "restore.py": restore,
       "drill.py": drill,

@@ -9,6 +9,7 @@ import { type StatefulSet, statefulSets } from "../types/apps/v1.ts";
 import { cronJobs, jobs } from "../types/batch/v1.ts";
 import type { Resource } from "../types/client.ts";
 import { configMaps, persistentVolumeClaims, secrets, serviceAccounts, services } from "../types/core/v1.ts";
+import { networkPolicies } from "../types/networking.k8s.io/v1.ts";
 import { podDisruptionBudgets } from "../types/policy/v1.ts";
 import { roleBindings, roles } from "../types/rbac.authorization.k8s.io/v1.ts";
 import { backupReport } from "./backup_report.ts";
@@ -19,6 +20,7 @@ import type { Step } from "./decide.ts";
 import { desiredDisruptionBudget } from "./disruption_budget.ts";
 import { desiredDrill } from "./drill.ts";
 import { annotation, namesOf } from "./names.ts";
+import { desiredNetworkPolicy } from "./network_policy.ts";
 import { desiredPatroniConfigMap } from "./patroni.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
 import { type Repository, repositoryOf } from "./repository.ts";
@@ -31,6 +33,7 @@ import { desiredStatefulSet } from "./stateful_set.ts";
 import { upgradeBackupId, upgradeOf, upgradeProblem } from "./upgrade.ts";
 import { upgradeOrder } from "./upgrade_changes.ts";
 import { hasUsers, planUsers } from "./users.ts";
+import { type Certificates, membersHaveTls, type Tls, tlsOf } from "./tls.ts";
 import { imageOf } from "./versions.ts";
 
 /** What rendering needs beyond what was seen. */
@@ -41,6 +44,9 @@ export interface PlanOptions {
   readonly imageTemplate: string;
   /** A fresh random password; at least 128 bits. */
   readonly password: () => string;
+  readonly certificates: Certificates;
+  /** The time, in milliseconds since 1970. */
+  readonly nowMs: number;
 }
 
 /** What can fail without holding up the rest; it tells of itself in a condition of its own. */
@@ -77,6 +83,7 @@ export interface Plan {
   /** The Database as it can be rendered. */
   readonly effective: StoredDatabase;
   readonly repository: Repository;
+  readonly tls: Tls;
   /** What stands in the way; with one that stops, nothing is wanted. */
   readonly problems: readonly Problem[];
   readonly wanted: readonly Wanted[];
@@ -89,20 +96,21 @@ export interface Plan {
 
 /** What the Database should own now, and what it should not. */
 export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
-  const { effective: asked, problems } = effectiveDatabase(sight);
+  const { effective: asked, problems: refused } = effectiveDatabase(sight);
   const blocked = upgradeProblem(upgradeOf(sight, 0));
-  if (blocked) problems.push(blocked);
   const repository = repositoryOf(sight, options.owner, options.password);
+  const tls = tlsOf(sight, options);
   const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
   const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight);
-  const base = { effective, repository };
+  const base = { effective, repository, tls };
+  const problems = [...refused, ...(blocked ? [blocked] : []), ...tls.problems];
   if (stops) return { ...base, problems: [...problems, stops], wanted: [], unwanted: [] };
   const backups = wantedBackups(sight, effective, options);
   return {
     ...base,
     problems,
     wanted: [
-      ...wantedSecrets(sight, repository, options),
+      ...wantedSecrets(sight, repository, tls, options),
       ...wantedServer(sight, effective, step, options),
       ...backups.wanted,
     ],
@@ -117,13 +125,20 @@ function restoreProblem({ restoreProblem: message }: Repository): Problem | unde
 }
 
 /** Secrets come first: members wait for them. They are compared here, as no hash of a secret is kept anywhere. */
-function wantedSecrets(sight: Sight, { secret }: Repository, { owner, password }: PlanOptions): Wanted[] {
+function wantedSecrets(
+  sight: Sight,
+  { secret }: Repository,
+  tls: Tls,
+  { owner, password }: PlanOptions,
+): Wanted[] {
   const { database, secrets: seen } = sight;
   const names = namesOf(database.metadata.name);
   const wanted: Wanted[] = [];
-  if (secret && !sameData(secret.data, seen.get(names.backup)?.data)) {
-    wanted.push({ resource: secrets, desired: secret });
+  for (const desired of [tls.authority ?? [], tls.secret ?? [], secret ?? []].flat()) {
+    if (sameData(desired.data, seen.get(desired.metadata?.name ?? "")?.data)) continue;
+    wanted.push({ resource: secrets, desired });
   }
+  if (tls.configMap) wanted.push({ resource: configMaps, desired: tls.configMap });
   if (!seen.get(names.credentials)) {
     const roles = ["application", "superuser", "replication", "rewind", "patroni"];
     const passwords = Object.fromEntries(roles.map((role) => [role, password()])) as unknown as Passwords;
@@ -166,6 +181,7 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
     { resource: services, desired: desiredReadOnlyService(effective, owner) },
     { resource: services, desired: desiredPodsService(effective, owner) },
     { resource: configMaps, desired: desiredPatroniConfigMap(effective, owner, upgradeFiles) },
+    { resource: networkPolicies, desired: desiredNetworkPolicy(effective, owner) },
     ...(budget ? [{ resource: podDisruptionBudgets, desired: budget }] : []),
     ...(claim ? [{ resource: persistentVolumeClaims, desired: claim, feature: "backups" as const }] : []),
     // Scaling is a step that may disturb: it is written by the step, after a second look.
@@ -188,6 +204,7 @@ export function wantedStatefulSet(
     replicas,
     imageTemplate,
     claims: repositoryClaims(sight),
+    verifies: membersHaveTls(sight),
     storage: present?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.storage?.toString(),
   });
   const restart = database.metadata.annotations?.[annotation.restart] ??
@@ -259,6 +276,10 @@ function unwanted(sight: Sight): Unwanted[] {
   if (!hasUsers(database) && seen.get(names.roles)) gone.push({ resource: secrets, name: names.roles });
   if (database.spec.backups === undefined && !restores(sight) && seen.get(names.backup)) {
     gone.push({ resource: secrets, name: names.backup });
+  }
+  // An authority that signs nothing any more: it is trusted until no member shows what it signed.
+  if (database.spec.tls?.secretName && seen.get(names.authority)) {
+    gone.push({ resource: secrets, name: names.authority });
   }
   return gone;
 }

@@ -5,7 +5,16 @@
  * (its name and address), so one template serves all.
  * @module
  */
-import type { Affinity, Container, PodTemplateSpec, Probe, Volume, VolumeMount } from "../types/core/v1.ts";
+import type {
+  Affinity,
+  Container,
+  PodTemplateSpec,
+  Probe,
+  Toleration,
+  TopologySpreadConstraint,
+  Volume,
+  VolumeMount,
+} from "../types/core/v1.ts";
 import type { Database } from "./database.ts";
 import {
   backupPort,
@@ -22,9 +31,10 @@ import { repositoryFolder } from "./backups.ts";
 import { exporterContainer, isMonitored } from "./monitoring.ts";
 import { probeTiming } from "./patroni.ts";
 import type { RepositoryClaims } from "./repository_claim.ts";
-import { folder, tokenFolder, volumeFolder } from "./scripts.ts";
+import { folder, replicationSslMode, tokenFolder, volumeFolder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
 import { rolesFolder } from "./users_agent.ts";
+import { tlsVolume } from "./tls.ts";
 import { binaryFolder, imageOf, majorOf } from "./versions.ts";
 
 /** Seconds for the last checkpoint, the last WAL to a standby and to the archive; then the kubelet kills. */
@@ -36,10 +46,20 @@ const hungGracePeriodSeconds = 15;
 /** Asked for a member of a Database that says nothing about resources: runs on anything, and is not best effort. */
 const requestsByDefault = { cpu: "100m", memory: "256Mi" } as const;
 
+/** What the operator knows and the Database does not say. */
+export interface PodTemplateOptions {
+  /** Image reference with `{version}` or `{major}`, for Databases that name none. */
+  readonly imageTemplate?: string;
+  /** Claims with repositories to mount. */
+  readonly claims?: RepositoryClaims;
+  /** Whether a member asks for TLS, and verifies who answers, when it replicates; true unless told. */
+  readonly verifies?: boolean;
+}
+
 /** The template of the StatefulSet. */
 export function podTemplate(
   database: Database,
-  options: { imageTemplate?: string; claims?: RepositoryClaims } = {},
+  options: PodTemplateOptions = {},
 ) {
   const { name } = identityOf(database);
   const { imageTemplate, claims = {} } = options;
@@ -55,10 +75,10 @@ export function podTemplate(
       enableServiceLinks: false,
       terminationGracePeriodSeconds,
       securityContext: podSecurity,
-      affinity: spread(name),
+      ...scheduling(database),
       initContainers: [guardContainer(database, image)],
       containers: [
-        postgresContainer(database, image, claims),
+        postgresContainer(database, image, options),
         agentContainer(image, claims),
         ...(isMonitored(database) ? [exporterContainer(image)] : []),
       ],
@@ -67,20 +87,28 @@ export function podTemplate(
   } satisfies PodTemplateSpec;
 }
 
-/** Members on different nodes, and in different zones, as far as there are any. */
-function spread(name: string) {
-  const term = (topologyKey: string, weight: number) => ({
-    weight,
-    podAffinityTerm: { topologyKey, labelSelector: { matchLabels: memberSelector(name) } },
-  });
-  return {
+/** Where members run: what the Database says in Kubernetes' own terms, else apart from each other where they can. */
+function scheduling({ metadata, spec }: Database) {
+  const labelSelector = { matchLabels: memberSelector(metadata.name ?? "") };
+  const apart: Affinity = {
     podAntiAffinity: {
       preferredDuringSchedulingIgnoredDuringExecution: [
-        term("kubernetes.io/hostname", 100),
-        term("topology.kubernetes.io/zone", 50),
+        { weight: 100, podAffinityTerm: { topologyKey: "kubernetes.io/hostname", labelSelector } },
       ],
     },
-  } satisfies Affinity;
+  };
+  const acrossZones = [{
+    topologyKey: "topology.kubernetes.io/zone",
+    whenUnsatisfiable: "ScheduleAnyway" as const,
+  }];
+  return {
+    affinity: { ...apart, ...spec.affinity },
+    topologySpreadConstraints: (spec.topologySpreadConstraints ?? acrossZones).map(
+      (constraint): TopologySpreadConstraint => ({ maxSkew: 1, ...constraint, labelSelector }),
+    ),
+    ...(spec.nodeSelector ? { nodeSelector: { ...spec.nodeSelector } } : {}),
+    ...(spec.tolerations ? { tolerations: spec.tolerations.map((one): Toleration => ({ ...one })) } : {}),
+  };
 }
 
 function guardContainer(database: Database, image: string) {
@@ -99,7 +127,11 @@ function guardContainer(database: Database, image: string) {
   } satisfies Container;
 }
 
-function postgresContainer(database: Database, image: string, claims: RepositoryClaims) {
+function postgresContainer(
+  database: Database,
+  image: string,
+  { claims = {}, verifies = true }: PodTemplateOptions,
+) {
   const binaries = binaryFolder(majorOf(database));
   const probe = (path: string): Probe => ({
     httpGet: { path, port: "patroni", scheme: "HTTP" },
@@ -115,6 +147,7 @@ function postgresContainer(database: Database, image: string, claims: Repository
       { name: "POD_IP", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "status.podIP" } } },
       { name: "PATRONI_POSTGRESQL_CONNECT_ADDRESS", value: `$(POD_IP):${postgresPort}` },
       { name: "PATRONI_RESTAPI_CONNECT_ADDRESS", value: `$(POD_IP):${patroniPort}` },
+      { name: replicationSslMode, value: verifies ? "verify-ca" : "prefer" },
       // For people: `kubectl exec <pod> -- patronictl list`.
       { name: "PATRONICTL_CONFIG_FILE", value: `${folder.run}/patroni.yml` },
     ],
@@ -159,6 +192,7 @@ function postgresContainer(database: Database, image: string, claims: Repository
       { name: "data", mountPath: volumeFolder },
       { name: "config", mountPath: folder.config, readOnly: true },
       { name: "credentials", mountPath: folder.credentials, readOnly: true },
+      { name: tlsVolume, mountPath: folder.tls, readOnly: true },
       { name: "token", mountPath: tokenFolder, readOnly: true },
       { name: "run", mountPath: folder.run },
       { name: "shm", mountPath: "/dev/shm" },
@@ -206,6 +240,7 @@ function agentContainer(image: string, claims: RepositoryClaims) {
       { name: "config", mountPath: folder.config, readOnly: true },
       { name: "token", mountPath: tokenFolder, readOnly: true },
       { name: "run", mountPath: folder.run },
+      { name: tlsVolume, mountPath: folder.tls, readOnly: true },
       { name: "backup", mountPath: backupFolder, readOnly: true },
       { name: "roles", mountPath: rolesFolder, readOnly: true },
       { name: "agent-tmp", mountPath: "/tmp" },
@@ -219,6 +254,8 @@ function volumes(name: string, { repository, restore }: RepositoryClaims) {
   return [
     { name: "config", configMap: { name: names.patroni, defaultMode: 0o444 } },
     { name: "credentials", secret: { secretName: names.credentials, defaultMode: 0o440 } },
+    // PostgreSQL takes a key that is root's and readable for its own group; see its documentation, "Secure TCP/IP".
+    { name: tlsVolume, secret: { secretName: names.tls, defaultMode: 0o440 } },
     // What Kubernetes mounts for a ServiceAccount, but into one container only.
     {
       name: "token",

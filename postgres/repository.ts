@@ -111,6 +111,8 @@ export function secretsOf(sight: Pick<Sight, "database" | "patroni" | "source">)
   return [
     ...new Set([
       names.credentials,
+      names.tls,
+      names.authority,
       ...(usesRepository(sight) ? [names.backup] : []),
       ...othersSecrets(database),
       ...(usesRoles(database) ? [names.roles] : []),
@@ -128,5 +130,9 @@ function usesRoles(database: StoredDatabase): boolean {
 /** Secrets that people edit: while there are any, the Database is looked at again every now and then. */
 export function othersSecrets(database: StoredDatabase): string[] {
   const { spec } = database;
-  return [spec.backups ? secretNameOf(spec.backups) ?? [] : [], userSecrets(database)].flat();
+  return [
+    spec.backups ? secretNameOf(spec.backups) ?? [] : [],
+    spec.tls?.secretName ?? [],
+    userSecrets(database),
+  ].flat();
 }

@@ -21,6 +21,7 @@ export const standbyParameters = [
 export const folder = {
   config: "/etc/patroni",
   credentials: "/etc/credentials",
+  tls: "/etc/tls",
   run: "/run/postgresql",
 } as const;
 
@@ -30,6 +31,9 @@ export const dataFolder = `${volumeFolder}/data`;
 
 /** Where Kubernetes mounts a ServiceAccount's token. */
 export const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/** Environment variable of the members: libpq's sslmode for replication and rewind. */
+export const replicationSslMode = "REPLICATION_SSLMODE";
 
 /** File in the mounted ConfigMap: the system identifiers of data that an upgrade replaced, one in a line. */
 export const replacedFile = "replaced";
@@ -108,6 +112,14 @@ with open("${folder.config}/patroni.yml", encoding="utf-8") as file:
 for role, account in config["postgresql"]["authentication"].items():
     account["password"] = password(role)
 config["restapi"]["authentication"]["password"] = password("patroni")
+# Not there in a pod that an earlier operator made.
+if os.path.exists("${folder.tls}/tls.crt"):
+    files = {"ssl_cert_file": "${folder.tls}/tls.crt", "ssl_key_file": "${folder.tls}/tls.key"}
+    config["postgresql"]["parameters"] = {"ssl": "on", **files}
+    for role in ("replication", "rewind"):
+        account = config["postgresql"]["authentication"][role]
+        account["sslmode"] = os.environ["${replicationSslMode}"]
+        account["sslrootcert"] = "${folder.tls}/ca.crt"
 
 
 def fits(parameters):

@@ -8,11 +8,10 @@
 import type { StatefulSet } from "../types/apps/v1.ts";
 import { type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
 import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
-import { podTemplate } from "./pod_template.ts";
-import type { RepositoryClaims } from "./repository_claim.ts";
+import { podTemplate, type PodTemplateOptions } from "./pod_template.ts";
 
 /** What the operator knows and the Database does not say. */
-export interface StatefulSetOptions {
+export interface StatefulSetOptions extends PodTemplateOptions {
   /** Pods to run now, spec.size unless told: members go one at a time. */
   readonly replicas?: number;
   /**
@@ -20,10 +19,6 @@ export interface StatefulSetOptions {
    * change: once it exists, pass the one it has; the claims themselves grow one by one.
    */
   readonly storage?: string;
-  /** Image reference with `{version}` or `{major}`, for Databases that name none. */
-  readonly imageTemplate?: string;
-  /** Claims with repositories to mount. */
-  readonly claims?: RepositoryClaims;
 }
 
 /** The StatefulSet to apply. */

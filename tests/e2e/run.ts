@@ -34,6 +34,7 @@ import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
 import { upgrades } from "./scenarios/upgrade.ts";
 import { userScenarios } from "./scenarios/users.ts";
+import { tls } from "./scenarios/tls.ts";
 import { volumes } from "./scenarios/volume.ts";
 
 const scenarios: readonly Scenario[] = [
@@ -46,6 +47,7 @@ const scenarios: readonly Scenario[] = [
   ...volumes,
   ...upgrades,
   ...userScenarios,
+  ...tls,
 ];
 
 /** Longest time of one scenario, with all its repetitions. */

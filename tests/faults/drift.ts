@@ -28,7 +28,8 @@ export function driftChoices({ commits }: Outcome): Choice[] {
     else last.set(id, { table, object });
   }
   const owned = [...last.values()].filter(({ table, object }) =>
-    table !== "app.example.com/databases" && !/events/.test(table) &&
+    // Secrets are not watched: a change of one is seen at the next look only, which may be ten minutes later.
+    table !== "app.example.com/databases" && table !== "/secrets" && !/events/.test(table) &&
     object.metadata.managedFields?.some((entry) => entry.manager === manager && entry.operation === "Apply")
   );
   return [

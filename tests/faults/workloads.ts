@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { addDatabaseController } from "../../operator.ts";
+import { fakeCertificates } from "../postgres/fake_certificates.ts";
 import type { Install, Simulation } from "./simulation.ts";
 
 /** One step; the cluster comes to rest after each. */
@@ -31,6 +32,7 @@ export const installOperator: Install = (manager, random) => {
   addDatabaseController(manager, {
     imageTemplate: "example.com/database:{major}",
     rollingMax: 5,
+    certificates: fakeCertificates(),
     password: () => Array.from({ length: 24 }, () => Math.floor(random() * 36).toString(36)).join(""),
   });
 };

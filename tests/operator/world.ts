@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { EmbeddedApi, type Intercept, type KubeObject } from "../../embedded/mod.ts";
+import * as x509 from "../../certificates/mod.ts";
 import { addDatabaseController } from "../../operator.ts";
 import {
   ApiError,
@@ -94,6 +95,7 @@ export class World {
     });
     let next = 0;
     addDatabaseController(manager, {
+      certificates: x509,
       imageTemplate: "localhost/database:{version}",
       rollingMax: 5,
       reloadMs: 300,

@@ -35,11 +35,25 @@ test("timings keep Patroni's rule: loop_wait + 2 * retry_timeout <= ttl, and ttl
 });
 
 test("the superuser is refused over the network, before any line that would let it in", () => {
-  const rules = hostBasedAuthentication().filter((rule) => rule.startsWith("host"));
+  const rules = hostBasedAuthentication(databaseOf()).filter((rule) => rule.startsWith("host"));
   const refused = rules.indexOf("host all postgres all reject");
-  const open = rules.findIndex((rule) => rule.startsWith("host all all "));
+  const open = rules.findIndex((rule) => /^host(ssl)? all all /.test(rule));
   assert.ok(refused >= 0 && refused < open);
-  assert.not.ok(hostBasedAuthentication().some((rule) => /trust|md5|password$/.test(rule)));
+  assert.not.ok(hostBasedAuthentication(databaseOf()).some((rule) => /trust|md5|password$/.test(rule)));
+});
+
+test("plain text is refused unless asked for, for replication always", () => {
+  const open = (spec: Record<string, unknown>, encrypted = true) =>
+    hostBasedAuthentication(databaseOf(spec), { encrypted }).filter((rule) =>
+      rule.startsWith("host ") && !rule.endsWith("reject")
+    );
+  assert.equal(open({}), []);
+  assert.equal(open({ tls: { secretName: "own" } }), []);
+  assert.equal(open({ tls: { plaintext: true } }), ["host all all all scram-sha-256"]);
+  assert.equal(open({}, false), [
+    "host replication replicator all scram-sha-256",
+    "host all all all scram-sha-256",
+  ]);
 });
 
 test("a configuration that says the same in another order is left alone", () => {

@@ -3,10 +3,13 @@ import * as assert from "uvu/assert";
 import { parse } from "yaml";
 import { desiredDisruptionBudget } from "../../postgres/disruption_budget.ts";
 import { desiredSwitchover } from "../../postgres/failover.ts";
+import { desiredNetworkPolicy } from "../../postgres/network_policy.ts";
 import { desiredPatroniConfigMap } from "../../postgres/patroni.ts";
+import { podTemplate } from "../../postgres/pod_template.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "../../postgres/rbac.ts";
 import { desiredPodsService, desiredReadOnlyService, desiredService } from "../../postgres/services.ts";
 import { desiredStatefulSet } from "../../postgres/stateful_set.ts";
+import type { Container } from "../../types/core/v1.ts";
 import type { StoredDatabase } from "../../types/app.example.com/v1.ts";
 import type { Database } from "../../postgres/database.ts";
 import { quotable } from "./hostile.ts";
@@ -34,6 +37,7 @@ const everything = (database: Database) =>
     desiredPatroniConfigMap(database, owner),
     desiredDisruptionBudget(database, owner),
     desiredStatefulSet(database, owner),
+    desiredNetworkPolicy(database, owner),
   ].filter((object) => object !== undefined);
 
 test("a Database as the API server returns it can be rendered: its type fits", () => {
@@ -99,6 +103,92 @@ for (const [size, want] of [[0, false], [1, false], [2, true], [3, true]] as con
     assert.is(desiredDisruptionBudget(databaseOf({ size }), owner) !== undefined, want);
   });
 }
+
+test("the policy selects the members, and lets in everybody at PostgreSQL's port, only our own pods elsewhere", () => {
+  const { spec } = desiredNetworkPolicy(databaseOf(), owner);
+  const members = { "app.example.com/database": "orders", "app.example.com/component": "postgres" };
+  assert.equal(spec.podSelector, { matchLabels: members });
+  const backups = { ...members, "app.example.com/component": "backup" };
+  assert.equal(spec.ingress.map(({ from, ports }) => [ports.map(({ port }) => port), from]), [
+    [[5432], [{ namespaceSelector: {} }]],
+    [[8008], [{ podSelector: { matchLabels: members } }]],
+    [[8009], [{ podSelector: { matchLabels: backups } }]],
+    [[8008], [{ namespaceSelector: { matchLabels: { metrics: "enabled" } } }]],
+  ]);
+});
+
+for (const enabled of [false, true]) {
+  test(`each port of a member has a rule, and each rule a port, ${enabled ? "with" : "without"} exporter`, () => {
+    const database = databaseOf({ monitoring: { enabled } });
+    const { ingress } = desiredNetworkPolicy(database, owner).spec;
+    const open = ingress.flatMap(({ ports }) => ports.map(({ port }) => port));
+    const containers: Container[] = podTemplate(database).spec.containers;
+    const listening = containers.flatMap(({ ports = [] }) => ports.map((port) => port.containerPort));
+    assert.equal([...new Set(listening)].toSorted(), [...new Set(open)].toSorted());
+  });
+}
+
+const zones = "topology.kubernetes.io/zone", hosts = "kubernetes.io/hostname";
+const labelSelector = {
+  matchLabels: { "app.example.com/database": "orders", "app.example.com/component": "postgres" },
+};
+
+test("members avoid each other's nodes and spread over zones, where they can, unless told otherwise", () => {
+  const { affinity, topologySpreadConstraints, ...rest } = podTemplate(databaseOf()).spec;
+  assert.equal(affinity, {
+    podAntiAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [
+        { weight: 100, podAffinityTerm: { topologyKey: hosts, labelSelector } },
+      ],
+    },
+  });
+  assert.equal(topologySpreadConstraints, [
+    { maxSkew: 1, topologyKey: zones, whenUnsatisfiable: "ScheduleAnyway", labelSelector },
+  ]);
+  assert.not.ok("nodeSelector" in rest || "tolerations" in rest);
+});
+
+test("what the Database says of nodes is in the pods; constraints count its own members", () => {
+  const podAntiAffinity = {
+    requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: hosts, labelSelector }],
+  };
+  const nodeAffinity = {
+    requiredDuringSchedulingIgnoredDuringExecution: {
+      nodeSelectorTerms: [{ matchExpressions: [{ key: "disk", operator: "Exists" }] }],
+    },
+  };
+  const nodeSelector = { disk: "ssd" }, tolerations = [{ key: "db", operator: "Exists" }];
+  const constraint = { topologyKey: hosts, whenUnsatisfiable: "DoNotSchedule", maxSkew: 2 };
+  const render = (spec: Record<string, unknown>) => podTemplate(databaseOf(spec)).spec;
+  const spec = render({
+    nodeSelector,
+    tolerations,
+    affinity: { nodeAffinity, podAntiAffinity },
+    topologySpreadConstraints: [constraint],
+  });
+  assert.equal([spec.nodeSelector, spec.tolerations], [nodeSelector, tolerations]);
+  assert.equal(spec.affinity, { nodeAffinity, podAntiAffinity });
+  assert.equal(spec.topologySpreadConstraints, [{ ...constraint, labelSelector }]);
+  assert.equal(Object.keys(render({ affinity: { nodeAffinity } }).affinity), [
+    "podAntiAffinity",
+    "nodeAffinity",
+  ]);
+});
+
+test("a member verifies who it replicates from, unless there are members without a certificate", () => {
+  const modeOf = (verifies?: boolean) => {
+    const [postgres] = podTemplate(databaseOf(), verifies === undefined ? {} : { verifies }).spec.containers;
+    const { env } = postgres as { env: { name: string; value?: string }[] };
+    return env.find(({ name }) => name === "REPLICATION_SSLMODE")?.value;
+  };
+  assert.equal([modeOf(), modeOf(true), modeOf(false)], ["verify-ca", "verify-ca", "prefer"]);
+});
+
+test("no container mounts the authority's key", () => {
+  const { spec } = podTemplate(databaseOf());
+  assert.not.match(JSON.stringify(spec), /"orders-ca"/);
+  assert.match(JSON.stringify(spec.volumes), /"secretName":"orders-tls"/);
+});
 
 test("the StatefulSet decides nothing: parallel, restarted by deletion, claims kept", () => {
   const { spec } = desiredStatefulSet(

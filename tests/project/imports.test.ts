@@ -23,7 +23,16 @@ const layers: { part: string; own: string[]; packages: string[] }[] = [
   },
   { part: "types/", own: ["types/"], packages: [] },
   { part: "postgres/", own: ["postgres/", "types/"], packages: [] },
-  { part: "operator.ts", own: ["runtime/mod.ts", "types/", "postgres/"], packages: [] },
+  {
+    part: "certificates/",
+    own: ["certificates/"],
+    packages: ["@peculiar/asn1-schema", "@peculiar/asn1-x509"],
+  },
+  {
+    part: "operator.ts",
+    own: ["runtime/mod.ts", "types/", "postgres/", "certificates/mod.ts"],
+    packages: [],
+  },
 ];
 
 /** Files of runtime/ that may name the platform: everything else takes clock, timers, randomness and network as arguments. */
