@@ -92,7 +92,7 @@ export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
   if (!report) return drill ? { ...before, drill } : before;
   // While the repository cannot be read, what was in it is the best that is known.
   const known = report.problem !== undefined && report.last === undefined;
-  return {
+  const status = {
     lastId: known ? before?.lastId : report.last?.id,
     lastSuccessTime: known ? before?.lastSuccessTime : report.last?.time,
     size: known ? before?.size : report.last?.size,
@@ -104,6 +104,8 @@ export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
     verify: report.verify ?? before?.verify,
     drill,
   };
+  // An apply of an empty object in place of one with fields becomes null, which the API server refuses.
+  return Object.values(status).some((value) => value !== undefined) ? status : undefined;
 }
 
 /** Condition BackupHealthy; none for a Database without backups. */

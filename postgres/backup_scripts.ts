@@ -154,6 +154,10 @@ def stanza_info():
     """What the repository holds, and what went wrong, if anything."""
     text, words = run("info", PROBE, "--output=json", timeout=30)
     stanza = next(iter(json.loads(text or "[]")), None) if words is None else None
+    # It ends with 0 also when the store cannot be read (99): only then the list of backups says nothing.
+    if stanza and stanza["status"]["code"] == 99:
+        said = [one["status"]["message"] for one in stanza.get("repo", []) if one["status"]["code"] == 99]
+        words = clean("; ".join(said) or stanza["status"]["message"])
     return stanza, [one for one in (stanza or {}).get("backup", []) if not one.get("error")], words
 
 

@@ -433,6 +433,11 @@ test("what is known of the repository stays while it cannot be read and while no
   });
   assert.equal(backupStatus(sightOf(healthy, { backup: { verify } }))?.verify, verify);
   assert.equal(backupStatus(sightOf("null", { backup: before })), before);
+  assert.is(
+    backupStatus(sightOf({}, { backup: before })),
+    undefined,
+    "nothing is known of an empty repository",
+  );
   const failure = { time: last.time, message: "m" };
   assert.equal(backupStatus(sightOf(healthy, { backup: { ...before, lastFailure: failure } })), {
     lastId: last.id,
