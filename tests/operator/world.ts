@@ -66,8 +66,18 @@ export class World {
   #manager: Manager | undefined;
   readonly #elects: boolean;
 
-  /** @param options.elects whether the operator waits for the Lease "database-operator"; false unless told */
-  constructor({ elects = false, ...options }: { intercept?: Intercept; elects?: boolean } = {}) {
+  /** What stands between the operator and the API. */
+  readonly #between: (rest: RestClient) => RestClient;
+
+  constructor(
+    { between = (rest) => rest, elects = false, ...options }: {
+      intercept?: Intercept;
+      between?: (rest: RestClient) => RestClient;
+      /** Whether the operator waits for the Lease "database-operator"; false unless told. */
+      elects?: boolean;
+    } = {},
+  ) {
+    this.#between = between;
     this.#elects = elects;
     this.api = new EmbeddedApi({
       crds: [crd],
@@ -88,7 +98,7 @@ export class World {
     this.#stop = new AbortController();
     const log = createLogger({ sink: (line) => this.log.push(line) });
     const manager = this.#manager = createManager({
-      rest: restOf(this.api),
+      rest: this.#between(restOf(this.api)),
       name: "database-operator",
       log,
       leaderElection: this.#elects && { namespace: "shop", name: "database-operator" },
