@@ -42,6 +42,19 @@ test("kustomization.yaml lists every manifest", () => {
   assert.equal(listed.toSorted(), files.toSorted());
 });
 
+test("examples/one-namespace makes Roles of all that is the cluster's, and watches its own namespace", () => {
+  const { patches } = parseAllDocuments(read("../examples/one-namespace/kustomization.yaml"))[0]!.toJS() as {
+    patches: { target: { kind: string; name: string }; patch: string }[];
+  };
+  const wide = documents.filter(({ kind }) => kind.startsWith("Cluster")).map(({ kind, metadata }) =>
+    `${kind} ${metadata.name}`
+  );
+  const narrowed = patches.map(({ target }) => `${target.kind} ${target.name}`);
+  for (const one of wide) assert.ok(narrowed.includes(one), one);
+  const [, watched] = named("Deployment").spec.template.spec.containers[0].env;
+  assert.is(watched.name, "WATCH_NAMESPACE", "the patch replaces the second variable");
+});
+
 test("the operator may not list or watch Secrets", () => {
   const verbs = clusterRules.filter(({ resources }) => resources.includes("secrets")).flatMap(({ verbs }) =>
     verbs

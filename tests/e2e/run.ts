@@ -24,6 +24,7 @@ import { within } from "../within.ts";
 import { makeImages } from "./images.ts";
 import { install, installed } from "./install.ts";
 import { Kubectl } from "./kubectl.ts";
+import { findLeaks } from "./leaks.ts";
 import { type RunningOperator, secondNamespace, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
@@ -49,6 +50,9 @@ const scenarios: readonly Scenario[] = [
   ...userScenarios,
   ...tls,
 ];
+
+/** Longest search for passwords after a scenario. */
+const leaksMs = 120_000;
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;
@@ -87,6 +91,13 @@ function summarize(figures: ReadonlyMap<string, { unit: string; values: number[]
   }
 }
 
+/** Throws when a password of the namespace is anywhere but in its Secret; see leaks.ts. */
+async function nothingLeaked({ kubectl, operator }: Run): Promise<void> {
+  const { leaks, needles, places } = await findLeaks(kubectl, await operator.logs());
+  if (leaks.length > 0) throw new Error(`Secrets were seen: ${leaks.join("; ")}`);
+  console.log(`    ${needles} secrets in none of ${places} places`);
+}
+
 async function runOne(
   scenario: Scenario,
   kubectl: Kubectl,
@@ -114,6 +125,7 @@ async function runOne(
   console.log(`${scenario.name}: ${scenario.what}`);
   try {
     await within(scenarioMs, scenario.run(run), `scenario ${scenario.name}`);
+    await within(leaksMs, nothingLeaked(run), "the search for passwords");
     summarize(figures);
     if (missed.length > 0) throw new Error(missed.join("; "));
     console.log(`  ok, ${Math.round((Date.now() - startedMs) / 1000)} s`);

@@ -90,6 +90,15 @@ async function life(world: World): Promise<void> {
     const { items } = await world.client.list(persistentVolumeClaims, { namespace: "shop" });
     return items.every(({ metadata }) => !metadata.name.startsWith("data-orders"));
   });
+  await world.apply("older", { size: 1, version: "15" });
+  await world.reason("older", "Ready");
+  await world.apply("older", { size: 1, version: "17" });
+  await until(
+    10_000,
+    "the upgrade",
+    async () => (await world.database("older"))?.status?.version?.startsWith("17"),
+  );
+  await until(5_000, "its Jobs to go", () => world.names("batch/jobs", "older").length === 0);
   await world.client.list(jobs, { namespace: "shop" });
 }
 
