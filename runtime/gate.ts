@@ -19,14 +19,19 @@ export interface Gate {
 export function gatedRest(rest: RestClient, gate: Gate): RestClient {
   const performRequest = async (options: RequestOptions): Promise<unknown> => {
     const { method, path } = options;
-    if (method !== "GET" && !gate.mayWrite()) {
+    const beforeSend = () => {
+      if (gate.mayWrite()) return;
       throw new LeaseLostError(`Cannot ${method} ${path}: this process does not lead`);
-    }
+    };
+    const writes = method !== "GET";
+    if (writes) beforeSend();
     try {
-      const answer: unknown = await rest.performRequest(options);
+      // Asked again when its turn has come: the process may have been frozen while it waited.
+      const answer: unknown = await rest.performRequest(writes ? { ...options, beforeSend } : options);
       gate.onRequest({ code: method === "POST" ? "201" : "200", method });
       return answer;
     } catch (error) {
+      if (error instanceof LeaseLostError) throw error;
       gate.onRequest({
         code: error instanceof ApiError && error.status ? String(error.status) : "<error>",
         method,

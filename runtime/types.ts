@@ -28,6 +28,8 @@ export interface RequestOptions {
   expectJson?: boolean;
   /** WebSocket subprotocols (exec, port-forward); this library's connection refuses it. */
   expectTunnel?: string[];
+  /** Called at the last moment before the request is sent, each time; what it throws keeps it from being sent. */
+  beforeSend?: () => void;
 }
 
 /** Something that performs requests against one API server. */

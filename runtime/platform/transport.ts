@@ -132,6 +132,7 @@ export class HttpTransport implements RestClient {
       if (this.#isClosed) return reject(new Error(`Cannot ${describe(options)}: the connection was closed`));
       if (signal?.aborted) return reject(abortReason(signal));
       const request = this.#requestBytes(options, credentials);
+      options.beforeSend?.();
       const tls = this.#options.credentials.tls();
       const connection = this.#connections.take(tls);
       const isStale = connection.requests > 0;

@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ApiError, DeadlineError } from "../../runtime/errors.ts";
+import { ApiError, DeadlineError, LeaseLostError } from "../../runtime/errors.ts";
+import { gatedRest } from "../../runtime/gate.ts";
 import type { Credentials } from "../../runtime/platform/authentication.ts";
 import { tokenFileCredentials } from "../../runtime/platform/credentials.ts";
 import { HttpTransport } from "../../runtime/platform/transport.ts";
@@ -129,6 +130,26 @@ test("a request is sent as it should be, and its answer read: by length, in chun
       /content-type: application\/json\r\ncontent-length: 10\r\n\r\n\{"b":"\xc3\xa4"\}$/,
     );
     assert.is(server.connections.length, 2, "the first connection was used until the server closed it");
+  });
+});
+
+test("a leader that lost its lease while a write waited for its turn does not send it", async () => {
+  const waiting: Write[] = [];
+  await withServer((request, write) => {
+    if (request.startsWith("GET")) waiting.push(write);
+    else write(json({}));
+  }, async ({ transport, server }) => {
+    let leads = true;
+    const rest = gatedRest(transport, { mayWrite: () => leads, onRequest: () => {} });
+    const send = (method: string) => rest.performRequest({ method, path: "/x", expectJson: true });
+    const reads = Array.from({ length: 5 }, () => send("GET")); // every connection is taken
+    await until(2_000, "all connections to be in use", () => waiting.length === 5);
+    const refused = failure(send("PATCH"));
+    leads = false;
+    for (const answer of waiting) answer(json({}));
+    await Promise.all(reads);
+    assert.instance(await refused, LeaseLostError);
+    assert.ok(server.requests.every((request) => request.startsWith("GET")));
   });
 });
 
