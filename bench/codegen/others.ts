@@ -35,7 +35,7 @@ export const others: {
       "--no-check-upgrade",
       "-o",
       join(out, basename(file)),
-    ]), // deno-fmt-ignore-line
+    ]),
   // One folder for each file: it names its output after the kind alone.
   "kubernetes-fluent-client": (files, _, out) =>
     files.map((file) => ["kubernetes-fluent-client/dist/cli.js", "crd", file, join(out, basename(file))]),
