@@ -3,14 +3,16 @@
  *
  * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--api`: the
  * tests that ask a real API server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or
- * files. The exit code is 0 when all passed; the last line is `N passed, N failed`.
+ * files. The exit code is 0 when all passed; the last line is `N passed, N failed`. All fast tests together run in a
+ * process for each folder, two at a time.
  *
  * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
  * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
  * @module
  */
 
-import { readdirSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -33,7 +35,52 @@ function testFiles(path: string, suffix: string): string[] {
     .map((name) => join(path, name));
 }
 
+/** Runs each folder of fast tests in a process of its own, the largest first; prints what each said when it ends. */
+async function runFolders(): Promise<boolean> {
+  const startedMs = Date.now();
+  const size = (folder: string) =>
+    testFiles(folder, ".test.ts").reduce((sum, file) => sum + statSync(file).size, 0);
+  const folders = readdirSync(root, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory()).map(({ name }) => join(root, name))
+    .filter((folder) => size(folder) > 0)
+    .sort((a, b) => size(b) - size(a));
+  let passed = 0, failed = 0;
+  const next = async (): Promise<void> => {
+    const folder = folders.shift();
+    if (folder === undefined) return;
+    const { code, output } = await runFolder(folder);
+    console.log(output.trimEnd());
+    const [, p = "0", f = "0"] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [];
+    passed += Number(p);
+    // One that counted nothing, or says all is well and exits otherwise, has failed.
+    failed += Number(f) + (code !== 0 && f === "0" ? 1 : 0);
+    await next();
+  };
+  await Promise.all([next(), next()]);
+  console.log(`all in ${((Date.now() - startedMs) / 1000).toFixed(1)} s on ${runtime()}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0;
+}
+
+/** Flags of `deno task test`, which finds packages without node_modules. */
+const withoutNodeModules = ["--node-modules-dir=none", "--lock=deno.lock", "--frozen"];
+
+/** Runs one folder in this runtime. */
+function runFolder(folder: string): Promise<{ code: number | null; output: string }> {
+  return new Promise((settle) => {
+    const alone = process.env.DENO_NO_PACKAGE_JSON ? withoutNodeModules : [];
+    const flags = "Deno" in globalThis ? ["run", "-A", ...alone] : process.execArgv;
+    const child = spawn(process.execPath, [...flags, fileURLToPath(import.meta.url), folder]);
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
+    child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
+    child.on("error", (error) => settle({ code: 1, output: `${output}\n${error.message}` }));
+    child.on("close", (code) => settle({ code, output }));
+  });
+}
+
 async function main(args: string[]): Promise<boolean> {
+  if (args.length === 0) return await runFolders();
   const api = args.includes("--api");
   const unknown = args.find((arg) => arg.startsWith("-") && arg !== "--api");
   if (unknown) throw new Error(`Unknown option "${unknown}": known is --api`);

@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { findCondition } from "../../runtime/mod.ts";
 import { configMaps } from "../../types/core/v1.ts";
 import { until } from "../within.ts";
-import { World } from "./world.ts";
+import { World } from "../operator/world.ts";
 
 const test = suite("upgrade", { world: new World() });
 test.before.each((context) => {
