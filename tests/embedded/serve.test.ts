@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { startEmbedded } from "../../embedded/serve.ts";
+import { runtimeFlags } from "../this_runtime.ts";
 import { within } from "../within.ts";
 
 const configMaps = "/api/v1/namespaces/default/configmaps";
@@ -77,10 +78,9 @@ test("a port that is taken is an error, and leaves nothing behind", async () => 
 });
 
 const main = fileURLToPath(new URL("../../embedded/main.ts", import.meta.url));
-const isDeno = "Deno" in globalThis;
 
 function run(args: string[]): { output: () => string; ended: Promise<number | null>; kill: () => void } {
-  const child = spawn(process.execPath, [...(isDeno ? ["run", "-A"] : []), main, ...args]);
+  const child = spawn(process.execPath, [...runtimeFlags, main, ...args]);
   let text = "";
   child.stdout.on("data", (chunk) => text += chunk);
   child.stderr.on("data", (chunk) => text += chunk);
