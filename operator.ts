@@ -48,7 +48,7 @@ import {
   withFinalizer,
   withoutFinalizer,
 } from "./runtime/mod.ts";
-import * as x509 from "./certificates/mod.ts";
+import * as x509 from "./postgres/x509.ts";
 import { databases, type DatabaseStatus, type StoredDatabase } from "./types/app.example.com/v1.ts";
 import { statefulSets } from "./types/apps/v1.ts";
 import { cronJobs, jobs } from "./types/batch/v1.ts";

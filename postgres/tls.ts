@@ -23,7 +23,7 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** What is needed of X.509, which is not rendering: see certificates/x509.ts. */
+/** What is needed of X.509, which is not rendering: see x509.ts. */
 export interface Certificates {
   /** Issues a certificate with a new key; without names an authority, without issuer signed by itself. */
   issue(request: {

@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { EmbeddedApi, type Intercept, type KubeObject } from "../../embedded/mod.ts";
-import * as x509 from "../../certificates/mod.ts";
+import * as x509 from "../../postgres/x509.ts";
 import { addDatabaseController } from "../../operator.ts";
 import {
   ApiError,

@@ -12,7 +12,7 @@ import * as assert from "uvu/assert";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
-/** For each part of the project: which of our files it may import, and which packages. */
+/** For each part of the project: which of our files it may import, and which packages. The first that a file fits counts. */
 const layers: { part: string; own: string[]; packages: string[] }[] = [
   { part: "runtime/", own: ["runtime/"], packages: ["@kubernetes/client-node"] },
   { part: "embedded/", own: ["embedded/"], packages: ["yaml", "@marcbachmann/cel-js", "fast-json-patch"] },
@@ -22,17 +22,10 @@ const layers: { part: string; own: string[]; packages: string[] }[] = [
     packages: ["openapi-typescript", "typescript", "js-yaml", "yaml", "ajv"],
   },
   { part: "types/", own: ["types/"], packages: [] },
+  // Certificates are handed to the rest of postgres/ as a port: nothing else there may name cryptography.
+  { part: "postgres/x509.ts", own: [], packages: ["@peculiar/asn1-schema", "@peculiar/asn1-x509"] },
   { part: "postgres/", own: ["postgres/", "types/"], packages: [] },
-  {
-    part: "certificates/",
-    own: ["certificates/"],
-    packages: ["@peculiar/asn1-schema", "@peculiar/asn1-x509"],
-  },
-  {
-    part: "operator.ts",
-    own: ["runtime/mod.ts", "types/", "postgres/", "certificates/mod.ts"],
-    packages: [],
-  },
+  { part: "operator.ts", own: ["runtime/mod.ts", "types/", "postgres/"], packages: [] },
 ];
 
 /** Files of runtime/ that may name the platform: everything else takes clock, timers, randomness and network as arguments. */
@@ -91,8 +84,11 @@ const files = sources();
 
 test("every source file imports only what its layer allows", () => {
   const broken: string[] = [];
-  for (const { part, own, packages } of layers) {
-    const members = files.filter((file) => part.endsWith("/") ? file.startsWith(part) : file === part);
+  const layerOf = (file: string) =>
+    layers.find(({ part }) => part.endsWith("/") ? file.startsWith(part) : file === part);
+  for (const layer of layers) {
+    const { part, own, packages } = layer;
+    const members = files.filter((file) => layerOf(file) === layer);
     assert.ok(members.length > 0, `${part} has source files`);
     for (const file of members) {
       for (const name of imports(file)) {

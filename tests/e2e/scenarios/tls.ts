@@ -2,7 +2,7 @@
  * TLS: who is refused, what is verified, and certificates that change while rows are written.
  * @module
  */
-import { issue, type KeyPair } from "../../../certificates/mod.ts";
+import { issue, type KeyPair } from "../../../postgres/x509.ts";
 import { until } from "../../within.ts";
 import { conditionOf, database, leader, members, sql, writtenIds } from "../database.ts";
 import { startProgram } from "../pods.ts";

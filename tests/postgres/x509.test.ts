@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { isIssuedBy, issue, publicKeyOf, read, split } from "../../certificates/mod.ts";
+import { isIssuedBy, issue, publicKeyOf, read, split } from "../../postgres/x509.ts";
 
 const dayMs = 86_400_000;
 const nowMs = Math.floor(Date.now() / 1000) * 1000;
