@@ -23,10 +23,15 @@ import {
   controllerReference,
   createManager,
   deepEqual,
+  deleteAsRead,
   type EventRecorder,
-  findCondition,
+  flagAddress,
+  flagCount,
+  flagList,
+  flagText,
   generationChanged,
   hasFinalizer,
+  intentChanged,
   Intents,
   type Invocation,
   isAlreadyExists,
@@ -34,12 +39,13 @@ import {
   isForbidden,
   isInvalid,
   isNotFound,
+  keyInLabel,
   type KubernetesObject,
   type Logger,
   type Manager,
   owns,
+  randomToken,
   type Request,
-  type Resource,
   type ResourceClient,
   type Result,
   runCommand,
@@ -71,7 +77,6 @@ import {
   belongsToOthers,
   type Certificates,
   claimChanges,
-  component,
   conditionsOf,
   configMapFacts,
   decide,
@@ -80,7 +85,6 @@ import {
   desiredSwitchover,
   dynamicConfig,
   effectiveDatabase,
-  expectedReasons,
   factsOf,
   type Feature,
   fieldManager,
@@ -92,13 +96,11 @@ import {
   isOfDatabase,
   isReloading,
   label,
-  measure,
+  measureAll,
   measurementHelp,
   membersHaveTls,
   namesOf,
   nextDynamicConfig,
-  observe,
-  ordinalOf,
   othersSecrets,
   planOf,
   type PlanOptions,
@@ -109,10 +111,12 @@ import {
   restores,
   secretsOf,
   type Sight,
+  sightOf,
   situationOf,
   sizeOf,
   type Step,
   switchoverRequest,
+  transitions,
   underWay,
   type Unwanted,
   upgradeChanges,
@@ -140,32 +144,14 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
     client.list(configMaps, mine),
     client.list(jobs, mine),
   ]);
-  const podsOf = (...components: string[]) =>
-    podList.items.filter(({ metadata }) => components.includes(metadata.labels?.[label.component] ?? ""));
-  const members = podsOf(component.member);
-  const byName = new Map(configMapList.items.map((configMap) => [configMap.metadata?.name ?? "", configMap]));
-  return {
+  return sightOf({
     database,
     statefulSet,
-    pods: members,
-    upgradePods: podsOf(component.upgrade, component.upgradeCheck),
+    pods: podList.items,
+    claims: claimList.items,
+    configMaps: configMapList.items,
     jobs: jobList.items,
-    claims: claimList.items.filter((claim) => ordinalOf(name, claim.metadata?.name ?? "") !== undefined),
-    storeClaims: new Map(
-      claimList.items.filter(({ metadata }) => metadata.name === names.backup)
-        .map((claim) => [names.backup, claim]),
-    ),
-    configMaps: byName,
-    backupPods: podsOf(component.backup),
-    patroni: observe(name, {
-      pods: members,
-      leader: byName.get(names.leader),
-      sync: byName.get(names.sync),
-      config: byName.get(names.config),
-    }, nowMs),
-    secrets: new Map(),
-    source: undefined,
-  };
+  }, nowMs);
 }
 
 /** The same with what others own and matters now: by name and from the API server, as it is neither listed nor watched. */
@@ -374,7 +360,7 @@ export class DatabaseReconciler {
     const found = resource.kind === "Secret"
       ? await client.get(resource, { namespace, name })
       : (await client.list(resource, mine)).items.find(({ metadata }) => metadata?.name === name);
-    if (found && isOfDatabase(found, database.metadata.name)) await this.#delete(resource, found, client);
+    if (found && isOfDatabase(found, database.metadata.name)) await deleteAsRead(client, resource, found);
   }
 
   /** Lets the claims grow, and marks them; see claims.ts. */
@@ -382,7 +368,7 @@ export class DatabaseReconciler {
     const problems: Problem[] = [];
     for (const { claim, patch, refused } of claimChanges(sight, step)) {
       try {
-        if (patch === "delete") await this.#delete(persistentVolumeClaims, claim, client);
+        if (patch === "delete") await deleteAsRead(client, persistentVolumeClaims, claim);
         else await client.patch(persistentVolumeClaims, claim.metadata, patch);
       } catch (error) {
         if (!isForbidden(error) && !isInvalid(error)) throw error;
@@ -438,8 +424,7 @@ export class DatabaseReconciler {
       if (outcome.kind !== "applied") return;
     } else if (step.kind === "restart") {
       const pod = live.pods.find((pod) => pod.metadata?.name === step.pod)!;
-      const { uid, resourceVersion } = pod.metadata!;
-      await client.delete(pods, { namespace, name: step.pod }, { uid, resourceVersion });
+      await deleteAsRead(client, pods, pod);
     } else if (step.kind === "switchover") {
       const desired = desiredSwitchover(database, step.from, step.to);
       await client.apply(configMaps, desired as ConfigMap, { fieldManager: `${fieldManager}-switchover` });
@@ -484,7 +469,7 @@ export class DatabaseReconciler {
     if (members.length > 0) {
       // Without their StatefulSet nobody else stops them.
       const orphans = ours ? [] : members.filter((pod) => !pod.metadata?.deletionTimestamp);
-      for (const pod of orphans) await this.#delete(pods, pod, client);
+      for (const pod of orphans) await deleteAsRead(client, pods, pod);
       await this.#report(sight, step, context);
       return { requeueAfterMs: 5_000 };
     }
@@ -494,11 +479,11 @@ export class DatabaseReconciler {
       const stores = database.spec.backups?.finalBackup
         ? []
         : [...storeClaims.values()].filter((claim) => isOfDatabase(claim, name));
-      for (const claim of [...claims, ...stores]) await this.#delete(persistentVolumeClaims, claim, client);
+      for (const claim of [...claims, ...stores]) await deleteAsRead(client, persistentVolumeClaims, claim);
       const state = [names.leader, names.config, names.sync, names.failover].map((name) => seen.get(name));
-      for (const configMap of state) if (configMap) await this.#delete(configMaps, configMap, client);
+      for (const configMap of state) if (configMap) await deleteAsRead(client, configMaps, configMap);
       const secret = await this.#manager.liveClient.get(secrets, { namespace, name: names.credentials });
-      if (secret && isOfDatabase(secret, name)) await this.#delete(secrets, secret, client);
+      if (secret && isOfDatabase(secret, name)) await deleteAsRead(client, secrets, secret);
     }
     log.info("Deleted", { deletionPolicy: deletionPolicyOf(database) });
     const finalizers = withoutFinalizer(database, finalizer);
@@ -529,15 +514,6 @@ export class DatabaseReconciler {
       if (isForbidden(error)) return undefined; // the namespace goes too: nothing can be made in it any more
       throw error;
     }
-  }
-
-  async #delete<Read extends KubernetesObject>(
-    resource: Resource<Read, unknown>,
-    object: Read,
-    client: ResourceClient,
-  ) {
-    const { name = "", namespace, uid, resourceVersion } = object.metadata ?? {};
-    await client.delete(resource, { namespace, name }, { uid, resourceVersion });
   }
 
   // -------------------------------------------------------------------------------------------------------------
@@ -571,29 +547,14 @@ export class DatabaseReconciler {
       : { notAfter: new Date(notAfterMs).toISOString().replace(".000Z", "Z") };
     const upgrade = upgradeStatus(sight, step.message, now());
     const facts = { ...factsOf(sight, now()), certificate, backup, upgrade, ...roles };
-    const status = withoutUndefined({ ...facts, conditions, operations: requests });
+    const status = { ...facts, conditions, operations: requests };
     if (deepEqual(status, before)) return;
     // A process that was frozen in here must not overwrite what the next leader has reported.
     const { name, namespace, resourceVersion } = database.metadata;
     await client.apply(databases, { metadata: { name, namespace, resourceVersion }, status }, {
       subresource: "status",
     });
-    const healthy = findCondition(before?.conditions, "BackupHealthy");
-    if (backups && healthy && backups.reason !== healthy.reason) {
-      const type = backups.status === "False" ? "Warning" : "Normal";
-      events.record(database, {
-        type,
-        reason: `Backup${backups.reason}`,
-        note: backups.message,
-        action: "BackUp",
-      });
-    }
-    const was = findCondition(before?.conditions, "Ready"), is = findCondition(conditions, "Ready")!;
-    if (was?.status === is.status && was.reason === is.reason) return;
-    // A step was told when it was taken; what ends within a moment is not worth telling.
-    if ((step.kind !== "wait" && step.kind !== "done") || is.reason === "Progressing") return;
-    const type = is.status === "True" || expectedReasons.has(is.reason) ? "Normal" : "Warning";
-    events.record(database, { type, reason: is.reason, note: is.message, action: "Reconcile" });
+    for (const told of transitions(before?.conditions, conditions, step)) events.record(database, told);
   }
 }
 
@@ -610,11 +571,6 @@ interface Written {
   readonly notAfterMs?: number | undefined;
   /** Milliseconds until a certificate has to be looked at again. */
   readonly againMs?: number;
-}
-
-/** The value as the API server stores it: absent fields are absent. */
-function withoutUndefined<Value>(value: Value): Value {
-  return JSON.parse(JSON.stringify(value)) as Value;
 }
 
 /** What the API server refuses for good reasons is told to people; everything else is retried and logged only. */
@@ -635,31 +591,21 @@ export function addDatabaseController(
 ): DatabaseReconciler {
   const reconciler = new DatabaseReconciler(manager, settings);
   const labelSelector = label.database;
-  const map = (object: KubernetesObject) => [{
-    namespace: object.metadata?.namespace,
-    name: object.metadata?.labels?.[label.database] ?? "",
-  }];
-  const intended = changed((object: KubernetesObject & { spec?: unknown }) => {
-    const { labels, annotations, ownerReferences, deletionTimestamp } = object.metadata ?? {};
-    return [labels, annotations, ownerReferences, deletionTimestamp, {
-      ...object,
-      metadata: undefined,
-      status: undefined,
-    }];
-  });
+  const map = keyInLabel(label.database);
+  const predicate = intentChanged();
   manager.controller({
     name: "database-controller",
     for: databases,
     predicate: anyOf(generationChanged(), annotationsChanged(...Object.values(annotation))),
     owns: [
       owns(statefulSets, { labelSelector }),
-      owns(serviceAccounts, { labelSelector, predicate: intended }),
-      owns(roles, { labelSelector, predicate: intended }),
-      owns(roleBindings, { labelSelector, predicate: intended }),
-      owns(services, { labelSelector, predicate: intended }),
-      owns(podDisruptionBudgets, { labelSelector, predicate: intended }),
-      owns(networkPolicies, { labelSelector, predicate: intended }),
-      owns(cronJobs, { labelSelector, predicate: intended }),
+      owns(serviceAccounts, { labelSelector, predicate }),
+      owns(roles, { labelSelector, predicate }),
+      owns(roleBindings, { labelSelector, predicate }),
+      owns(services, { labelSelector, predicate }),
+      owns(podDisruptionBudgets, { labelSelector, predicate }),
+      owns(networkPolicies, { labelSelector, predicate }),
+      owns(cronJobs, { labelSelector, predicate }),
       owns(jobs, { labelSelector }),
     ],
     watches: [
@@ -681,21 +627,9 @@ function exportMeasurements(manager: Manager, labelSelector: string): void {
     pods: manager.informer(pods, { labelSelector }),
     configMaps: manager.informer(configMaps, { labelSelector }),
   };
-  const keyOf = (namespace: string | undefined, name: string | undefined) => `${namespace}/${name}`;
   manager.metrics.gauges(measurementHelp, () => {
     if (!manager.isLeader) return [];
-    const members = Map.groupBy(
-      caches.pods.list(),
-      ({ metadata }) => keyOf(metadata.namespace, metadata.labels?.[label.database]),
-    );
-    return caches.databases.list().flatMap((database) => {
-      const { name, namespace } = database.metadata;
-      return measure({
-        database,
-        pods: members.get(keyOf(namespace, name)) ?? [],
-        leader: caches.configMaps.get({ namespace, name: namesOf(name).leader }),
-      });
-    });
+    return measureAll(caches.databases.list(), caches.pods.list(), caches.configMaps.list());
   });
 }
 
@@ -717,15 +651,13 @@ Exit codes: 0 stopped cleanly, 1 failed, 2 called wrongly, 3 lost the lease, 4 a
 5 the stop took too long.`;
 
 /** Runs the operator until it is told to stop. */
-export async function main({ flags, env, signal }: Invocation, log?: Logger): Promise<void> {
-  const text = (flag: string, variable: string) => flags[flag]?.toString() ?? (env(variable) || undefined);
-  const listed = [flags["watch-namespace"] ?? []].flat().map(String);
-  const watchNamespaces = listed.length > 0
-    ? listed
-    : (env("WATCH_NAMESPACE") ?? "").split(",").map((name) => name.trim()).filter(Boolean);
-  const leaseNamespace = text("lease-namespace", "POD_NAMESPACE");
-  const listen = text("listen", "LISTEN");
-  const workers = parseCount("workers", flags.workers ?? 10);
+export async function main(invocation: Invocation, log?: Logger): Promise<void> {
+  const { flags, signal } = invocation;
+  const watchNamespaces = flagList(invocation, "watch-namespace", "WATCH_NAMESPACE");
+  const leaseNamespace = flagText(invocation, "lease-namespace", "POD_NAMESPACE");
+  const http = flagAddress(invocation, "listen", "LISTEN");
+  const workers = flagCount(invocation, "workers", 10);
+  const rollingMax = flagCount(invocation, "rolling", 5);
   const rest = await connect({
     kubeconfig: flags.kubeconfig?.toString(),
     context: flags.context?.toString(),
@@ -746,38 +678,18 @@ export async function main({ flags, env, signal }: Invocation, log?: Logger): Pr
       watchNamespaces,
       ...(log ? { log } : {}),
       leaderElection: leaseNamespace ? { namespace: leaseNamespace, name: fieldManager } : false,
-      http: listen ? parseListen(listen) : false,
+      http,
     });
     addDatabaseController(manager, {
-      imageTemplate: text("image", "DATABASE_IMAGE") ?? defaultImageTemplate,
-      rollingMax: parseCount("rolling", flags.rolling ?? 5),
-      password: randomPassword,
+      imageTemplate: flagText(invocation, "image", "DATABASE_IMAGE") ?? defaultImageTemplate,
+      rollingMax,
+      password: () => randomToken(18), // 144 bits
       certificates: x509,
     }, workers);
     await manager.start(signal);
   } finally {
     rest.close();
   }
-}
-
-/** 24 letters, digits, dashes and underscores: 144 random bits. */
-function randomPassword(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(18));
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
-}
-
-function parseCount(flag: string, value: unknown): number {
-  const count = Number(value);
-  if (Number.isInteger(count) && count >= 1 && count <= 1000) return count;
-  throw new ConfigurationError(`--${flag}: expected a whole number from 1 to 1000, got "${value}"`);
-}
-
-function parseListen(listen: string): { host?: string; port: number } {
-  const [, host, port] = /^(?:(.*):)?(\d{1,5})$/.exec(listen) ?? [];
-  if (port === undefined || Number(port) > 65535) {
-    throw new ConfigurationError(`--listen: expected [HOST:]PORT, got "${listen}"`);
-  }
-  return { ...(host ? { host } : {}), port: Number(port) };
 }
 
 if (import.meta.main) {
@@ -793,6 +705,6 @@ if (import.meta.main) {
       "workers": { type: "string" },
       "rolling": { type: "string" },
     },
-    (invocation) => main(invocation),
+    main,
   );
 }

@@ -5,7 +5,7 @@
 import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import type { StoredConfigMap, StoredPod } from "../types/core/v1.ts";
 import { sizeOf } from "./database.ts";
-import { annotation, ordinalOf } from "./names.ts";
+import { annotation, label, namesOf, ordinalOf } from "./names.ts";
 import { observe } from "./observe.ts";
 
 /** Help of each metric, by name. All have the labels `namespace` and `name` of the Database. */
@@ -38,6 +38,25 @@ export interface Measured {
   readonly database: StoredDatabase;
   readonly pods: readonly StoredPod[];
   readonly leader: StoredConfigMap | undefined;
+}
+
+/** The values of all Databases, from what the caches have. */
+export function measureAll(
+  databases: readonly StoredDatabase[],
+  pods: readonly StoredPod[],
+  configMaps: readonly StoredConfigMap[],
+): Measurement[] {
+  const keyOf = ({ namespace }: { namespace?: string }, name: string | undefined) => `${namespace}/${name}`;
+  const members = Map.groupBy(pods, ({ metadata }) => keyOf(metadata, metadata.labels?.[label.database]));
+  const state = new Map(configMaps.map((one) => [keyOf(one.metadata, one.metadata.name), one]));
+  return databases.flatMap((database) => {
+    const { metadata } = database;
+    return measure({
+      database,
+      pods: members.get(keyOf(metadata, metadata.name)) ?? [],
+      leader: state.get(keyOf(metadata, namesOf(metadata.name).leader)),
+    });
+  });
 }
 
 /** The values of one Database. What is not known has none. */

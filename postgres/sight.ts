@@ -13,7 +13,7 @@ import type {
   StoredSecret,
 } from "../types/core/v1.ts";
 import { presentParameters, timing } from "./dynamic_config.ts";
-import { annotation, component, fieldManager, label, namesOf } from "./names.ts";
+import { annotation, component, fieldManager, label, namesOf, ordinalOf } from "./names.ts";
 import { observe, type Observed } from "./observe.ts";
 import { type RefusedParameter, settableParameters } from "./parameters.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
@@ -40,6 +40,42 @@ export interface Sight {
   readonly secrets: ReadonlyMap<string, StoredSecret>;
   /** The Database that spec.restoreFrom names. */
   readonly source: StoredDatabase | undefined;
+}
+
+/** The objects of a Database, as they were read. */
+export interface Objects extends Pick<Sight, "database" | "statefulSet" | "jobs"> {
+  readonly pods: readonly StoredPod[];
+  readonly claims: readonly StoredPersistentVolumeClaim[];
+  readonly configMaps: readonly StoredConfigMap[];
+}
+
+/** Puts in order what was read of a Database itself; what others own comes later. */
+export function sightOf({ pods, claims, configMaps, ...read }: Objects, nowMs: number): Sight {
+  const { name } = read.database.metadata;
+  const names = namesOf(name);
+  const podsOf = (...components: string[]) =>
+    pods.filter(({ metadata }) => components.includes(metadata.labels?.[label.component] ?? ""));
+  const members = podsOf(component.member);
+  const byName = new Map(configMaps.map((configMap) => [configMap.metadata.name, configMap]));
+  return {
+    ...read,
+    pods: members,
+    upgradePods: podsOf(component.upgrade, component.upgradeCheck),
+    backupPods: podsOf(component.backup),
+    claims: claims.filter(({ metadata }) => ordinalOf(name, metadata.name) !== undefined),
+    storeClaims: new Map(
+      claims.filter(({ metadata }) => metadata.name === names.backup).map((claim) => [names.backup, claim]),
+    ),
+    configMaps: byName,
+    patroni: observe(name, {
+      pods: members,
+      leader: byName.get(names.leader),
+      sync: byName.get(names.sync),
+      config: byName.get(names.config),
+    }, nowMs),
+    secrets: new Map(),
+    source: undefined,
+  };
 }
 
 /** A new pod waits for its volume: that it cannot be scheduled is trouble only when it lasts, in milliseconds. */

@@ -91,6 +91,41 @@ export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "cond
   };
 }
 
+/** Something to tell as an event of Kubernetes. */
+export interface Transition {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly note: string;
+  readonly action: string;
+}
+
+/** What is worth an event between the conditions before and those now. What a step does was told when it was taken. */
+export function transitions(
+  before: readonly Claim[] | undefined,
+  conditions: readonly Claim[],
+  step: Step,
+): Transition[] {
+  const changed = (type: string) => {
+    const was = before?.find((condition) => condition.type === type);
+    const is = conditions.find((condition) => condition.type === type);
+    return is && { was, is, same: was?.status === is.status && was.reason === is.reason };
+  };
+  const told: Transition[] = [];
+  const backups = changed("BackupHealthy");
+  if (backups?.was && !backups.same) {
+    const { status, reason, message } = backups.is;
+    const type = status === "False" ? "Warning" : "Normal";
+    told.push({ type, reason: `Backup${reason}`, note: message, action: "BackUp" });
+  }
+  const ready = changed("Ready");
+  // What ends within a moment is not worth telling.
+  if (!ready || ready.same || ready.is.reason === "Progressing") return told;
+  if (step.kind !== "wait" && step.kind !== "done") return told;
+  const { status, reason, message } = ready.is;
+  const type = status === "True" || expectedReasons.has(reason) ? "Normal" : "Warning";
+  return [...told, { type, reason, note: message, action: "Reconcile" }];
+}
+
 /** The version that runs: as the primary's server tells it, else as far as its pods say. */
 function versionOf(sight: Sight): string | undefined {
   const { database, pods, patroni } = sight;

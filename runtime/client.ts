@@ -93,6 +93,16 @@ export interface ResourceClient {
   ): Promise<"deleted" | "not found">;
 }
 
+/** Deletes the very object that was read, and only as it was read: neither its successor nor a newer version of it. */
+export async function deleteAsRead<Read extends KubernetesObject>(
+  client: Pick<ResourceClient, "delete">,
+  resource: Resource<Read, unknown>,
+  object: Read,
+): Promise<"deleted" | "not found"> {
+  const { name = "", namespace, uid, resourceVersion } = object.metadata ?? {};
+  return await client.delete(resource, { namespace, name }, { uid, resourceVersion });
+}
+
 /** What a client may be told beyond its connection. */
 export interface ClientOptions {
   /** The name under which server-side apply records what we own. At most 128 characters. */

@@ -70,6 +70,19 @@ export function isControlledBy(object: KubernetesObject, owner: KubernetesObject
   return uid !== undefined && controllerOf(object)?.uid === uid;
 }
 
+/**
+ * The key in a label: wakes the object of the same namespace that the label names.
+ *
+ * @example
+ * watches(pods, { labelSelector: "example.com/cache", map: keyInLabel("example.com/cache") });
+ */
+export function keyInLabel(label: string): (object: KubernetesObject) => Key[] {
+  return ({ metadata }) => {
+    const name = metadata?.labels?.[label];
+    return name ? [{ namespace: metadata?.namespace, name }] : [];
+  };
+}
+
 /** True when the object waits for its finalizers before it goes. */
 export function isBeingDeleted(object: KubernetesObject): boolean {
   return object.metadata?.deletionTimestamp !== undefined;

@@ -68,7 +68,7 @@ export { type Controller } from "./controller.ts";
 export { type Counter, type Gauge, type Histogram, type Labels, MetricsRegistry } from "./metrics.ts";
 export { matchesLabels } from "./selectors.ts";
 export { compareResourceVersions } from "./resource_version.ts";
-export { systemClock, systemRandom } from "./platform/clock.ts";
+export { randomToken, systemClock, systemRandom } from "./platform/clock.ts";
 export { exitCodeOf, exitCodes, runProcess } from "./platform/process.ts";
 export * from "./platform/connect.ts";
 export * from "./intents.ts";

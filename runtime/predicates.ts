@@ -41,6 +41,17 @@ export function changed<Read extends KubernetesObject>(select: (object: Read) =>
   return { update: (before, after) => !deepEqual(select(before), select(after)) };
 }
 
+/** A change of anything but the status and what the API server keeps in metadata: of an object that one owner writes. */
+export function intentChanged<Read extends KubernetesObject>(): Predicate<Read> {
+  return changed(({ metadata, ...rest }) => [
+    metadata?.labels,
+    metadata?.annotations,
+    metadata?.ownerReferences,
+    metadata?.deletionTimestamp,
+    { ...rest, status: undefined },
+  ]);
+}
+
 /** Yes when at least one of them says yes. */
 export function anyOf<Read extends KubernetesObject>(...predicates: Predicate<Read>[]): Predicate<Read> {
   return {

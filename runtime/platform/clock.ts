@@ -22,6 +22,12 @@ export const systemClock: Clock = {
 /** Chance. */
 export const systemRandom: Random = () => Math.random();
 
+/** A token that cannot be guessed: as many random bytes of the system, in base64url (letters, digits, `-` and `_`). */
+export function randomToken(bytes: number): string {
+  const text = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes))));
+  return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
 /** Lines to standard error, where a container's log is read from. */
 export const standardError: LineSink = (line) => {
   process.stderr.write(`${line}\n`);

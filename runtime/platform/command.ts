@@ -7,7 +7,7 @@
 
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { messageOf } from "../errors.ts";
+import { ConfigurationError, messageOf } from "../errors.ts";
 import { createLogger } from "../logger.ts";
 import { readVariable } from "./environment.ts";
 import { exitCodes, runProcess } from "./process.ts";
@@ -27,6 +27,9 @@ export interface Invocation {
   /** Aborted by SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
 }
+
+/** What options are read from. */
+type Options = Pick<Invocation, "flags" | "env">;
 
 /**
  * Runs a program to its end, and the process with it.
@@ -54,6 +57,49 @@ export async function runCommand(
   }
   const log = createLogger({ sink: (line) => console.error(plain(JSON.parse(line))) });
   await runProcess((signal) => main({ flags: values, env: readVariable, signal }), log);
+}
+
+/** The values of a flag, else those of a variable, separated by commas; none when neither says anything. */
+export function flagList({ flags, env }: Options, flag: string, variable: string): string[] {
+  const listed = [flags[flag] ?? []].flat().map(String);
+  return listed.length > 0
+    ? listed
+    : (env(variable) ?? "").split(",").map((value) => value.trim()).filter(Boolean);
+}
+
+/** The value of a flag, else that of a variable; an empty one is none. */
+export function flagText({ flags, env }: Options, flag: string, variable: string): string | undefined {
+  return flags[flag]?.toString() ?? (env(variable) || undefined);
+}
+
+/**
+ * The value of a flag as a whole number from 1 to 1000.
+ *
+ * @throws {ConfigurationError} when it is none
+ */
+export function flagCount({ flags }: Pick<Invocation, "flags">, flag: string, otherwise: number): number {
+  const count = Number(flags[flag] ?? otherwise);
+  if (Number.isInteger(count) && count >= 1 && count <= 1000) return count;
+  throw new ConfigurationError(`--${flag}: expected a whole number from 1 to 1000, got "${flags[flag]}"`);
+}
+
+/**
+ * An address to listen at, `[HOST:]PORT`, of a flag or a variable; nowhere when neither says anything.
+ *
+ * @throws {ConfigurationError} when it is none
+ */
+export function flagAddress(
+  options: Options,
+  flag: string,
+  variable: string,
+): { host?: string; port: number } | false {
+  const listen = flagText(options, flag, variable);
+  if (listen === undefined) return false;
+  const [, host, port] = /^(?:(.*):)?(\d{1,5})$/.exec(listen) ?? [];
+  if (port === undefined || Number(port) > 65535) {
+    throw new ConfigurationError(`--${flag}: expected [HOST:]PORT, got "${listen}"`);
+  }
+  return { ...(host ? { host } : {}), port: Number(port) };
 }
 
 /** A log line as people read it on a terminal. */

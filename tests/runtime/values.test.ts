@@ -2,12 +2,14 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { setCondition, timestamp } from "../../runtime/conditions.ts";
+import { deleteAsRead } from "../../runtime/client.ts";
 import { ApiError, isAlreadyExists, isConflict, isNotFound, messageOf } from "../../runtime/errors.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import {
   controllerReference,
   hasFinalizer,
   isControlledBy,
+  keyInLabel,
   keyOf,
   parseKey,
   withFinalizer,
@@ -22,8 +24,11 @@ import {
   changed,
   deepEqual,
   generationChanged,
+  intentChanged,
   labelsChanged,
 } from "../../runtime/predicates.ts";
+import { randomToken } from "../../runtime/platform/clock.ts";
+import { flagAddress, flagCount, flagList, flagText } from "../../runtime/platform/command.ts";
 import { compareResourceVersions, isComparable } from "../../runtime/resource_version.ts";
 import { isNarrower, matchesLabels } from "../../runtime/selectors.ts";
 import type { KubernetesObject } from "../../runtime/types.ts";
@@ -101,6 +106,73 @@ test("predicates: a patch of annotations wakes nobody who asks for generations, 
     ["any, create", anyOf(generationChanged(), labelsChanged()).create?.(before), true],
   ];
   for (const [name, found, want] of table) assert.is(found, want, name);
+});
+
+test("intentChanged: what an owner writes counts, a status and the API server's own fields do not", () => {
+  const before = {
+    metadata: { name: "a", resourceVersion: "1", labels: { a: "b" } },
+    spec: { a: 1 },
+    status: {},
+  };
+  const { update } = intentChanged<KubernetesObject>();
+  const wakes = (after: unknown) => update!(before, after as KubernetesObject);
+  assert.not(
+    wakes({ ...before, metadata: { ...before.metadata, resourceVersion: "2" }, status: { ready: 1 } }),
+  );
+  assert.ok(wakes({ ...before, spec: { a: 2 } }));
+  assert.ok(wakes({ ...before, metadata: { ...before.metadata, labels: {} } }));
+  assert.ok(wakes({ ...before, metadata: { ...before.metadata, ownerReferences: [] } }));
+});
+
+test("keyInLabel wakes whom the label names, in the object's namespace, and nobody without it", () => {
+  const map = keyInLabel("example.com/of");
+  const metadata = { name: "a", namespace: "shop", labels: { "example.com/of": "orders" } };
+  assert.equal(map({ metadata }), [{ namespace: "shop", name: "orders" }]);
+  assert.equal(map({ metadata: { ...metadata, labels: {} } }), []);
+});
+
+test("deleteAsRead names the very object, at the version that was read", async () => {
+  const calls: unknown[] = [];
+  const client = {
+    delete: (resource: unknown, key: unknown, options: unknown) => {
+      calls.push([resource, key, options]);
+      return Promise.resolve("deleted" as const);
+    },
+  };
+  const metadata = { name: "a", namespace: "shop", uid: "u", resourceVersion: "7" };
+  assert.is(await deleteAsRead(client, children, { metadata } as never), "deleted");
+  assert.equal(calls, [[children, { namespace: "shop", name: "a" }, { uid: "u", resourceVersion: "7" }]]);
+});
+
+test("options: a flag comes before its variable, an empty variable is none, what cannot be used is named", () => {
+  const env = (name: string) => ({ NAMES: "a, b,", HOST: "" })[name];
+  assert.equal(flagList({ flags: {}, env }, "name", "NAMES"), ["a", "b"]);
+  assert.equal(flagList({ flags: { name: ["c"] }, env }, "name", "NAMES"), ["c"]);
+  assert.equal(flagList({ flags: {}, env }, "name", "ABSENT"), []);
+  assert.is(flagText({ flags: {}, env }, "host", "HOST"), undefined);
+  assert.is(flagText({ flags: { host: "h" }, env }, "host", "HOST"), "h");
+  assert.is(flagCount({ flags: {} }, "workers", 10), 10);
+  assert.is(flagCount({ flags: { workers: "3" } }, "workers", 10), 3);
+  for (const workers of ["0", "1.5", "many", "1001"]) {
+    assert.throws(
+      () => flagCount({ flags: { workers } }, "workers", 10),
+      new RegExp(`--workers: .*"${workers}"`),
+    );
+  }
+  const listen = (text?: string) =>
+    flagAddress({ flags: text === undefined ? {} : { listen: text }, env }, "listen", "HOST");
+  assert.is(listen(), false);
+  assert.equal(listen("8080"), { port: 8080 });
+  assert.equal(listen("127.0.0.1:0"), { host: "127.0.0.1", port: 0 });
+  for (const wrong of ["", "x", "1:65536"]) {
+    assert.throws(() => listen(wrong), /--listen: expected \[HOST:\]PORT/);
+  }
+});
+
+test("a random token has its bytes, in letters that need no quoting, and never comes twice", () => {
+  const tokens = Array.from({ length: 100 }, () => randomToken(18));
+  assert.ok(tokens.every((token) => /^[\w-]{24}$/.test(token)));
+  assert.is(new Set(tokens).size, tokens.length);
 });
 
 test("deepEqual compares JSON: order of keys and absent fields do not matter, order of items does", () => {
