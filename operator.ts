@@ -495,9 +495,10 @@ export class DatabaseReconciler {
     sight: Sight,
     { client, now }: Context,
   ): Promise<{ step: Step; problems: Problem[] } | undefined> {
-    const { database } = sight;
+    const { effective: database } = effectiveDatabase(sight);
     const key = { namespace: database.metadata.namespace, name: finalBackupName(database.metadata.name) };
-    const last = finalBackup(sight, await client.get(jobs, key), this.#planOptions(database, now()));
+    const options = this.#planOptions(database, now());
+    const last = finalBackup({ ...sight, database }, await client.get(jobs, key), options);
     if (last.kind === "none") return undefined;
     if (last.kind === "failed") {
       return { step: wait("FinalBackupFailed", last.problem.message), problems: [last.problem] };

@@ -103,8 +103,8 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
   const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
   const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight);
   const base = { effective, repository, tls };
-  const problems = [...refused, ...(blocked ? [blocked] : []), ...tls.problems];
-  if (stops) return { ...base, problems: [...problems, stops], wanted: [], unwanted: [] };
+  const problems = [...refused, blocked ?? [], tls.problems, stops ?? []].flat();
+  if (problems.some(({ stops }) => stops)) return { ...base, problems, wanted: [], unwanted: [] };
   const backups = wantedBackups(sight, effective, options);
   return {
     ...base,
@@ -245,7 +245,7 @@ function wantedBackups(
   return {
     wanted: [
       { resource: services, desired: desiredBackupService(database, owner), feature: "backups" },
-      ...[...desiredCronJobs(database, owner, { image }), desiredDrill(database, owner, { image })].map(
+      ...[...desiredCronJobs(database, owner, { image }), desiredDrill(effective, owner, { image })].map(
         (desired): Wanted => ({ resource: cronJobs, desired, feature: "backups" }),
       ),
       // Its name says which backup it is.

@@ -17,7 +17,7 @@ import { annotation, component, fieldManager, label, namesOf, ordinalOf } from "
 import { observe, type Observed } from "./observe.ts";
 import { type RefusedParameter, settableParameters } from "./parameters.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
-import { parseVersion } from "./versions.ts";
+import { parseVersion, readVersion } from "./versions.ts";
 
 /** What one pass has read. */
 export interface Sight {
@@ -172,8 +172,14 @@ export function effectiveDatabase(
   const { database, patroni, pods } = sight;
   const problems: Problem[] = [];
   let spec = database.spec;
-  const runs = dataVersion(sight);
-  if (runs !== undefined && runs.major !== parseVersion(spec.version).major) {
+  const runs = dataVersion(sight), asked = readVersion(spec.version);
+  if (!asked) {
+    const goesOn = runs ? `; PostgreSQL ${runs.text} goes on` : "";
+    const message = `spec.version: ${JSON.stringify(spec.version)} is not like "17" or "17.6"${goesOn}`;
+    problems.push({ reason: "Invalid", message, stops: runs === undefined });
+    if (!runs) return { effective: database, problems };
+  }
+  if (runs !== undefined && runs.major !== asked?.major) {
     spec = { ...spec, version: runs.text, image: runs.image };
   }
   const settable = settableParameters(

@@ -24,7 +24,7 @@ import {
   type Sight,
 } from "./sight.ts";
 import type { Trouble } from "./trouble.ts";
-import { majorOf } from "./versions.ts";
+import { readVersion } from "./versions.ts";
 
 /** A Job of an upgrade, as a decision needs it. */
 export interface JobSeen {
@@ -78,7 +78,7 @@ export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined 
   const { database, upgradePods, claims, patroni } = sight;
   const runs = dataVersion(sight);
   if (runs === undefined) return undefined;
-  const [from, to] = [runs.major, majorOf(database)];
+  const from = runs.major, to = readVersion(database.spec.version)?.major ?? from;
   const check = jobOf(sight, "check"), job = jobOf(sight, "run");
   const busy = upgradePods.some((pod) =>
     pod.metadata?.labels?.[label.component] === upgradeComponent.run &&

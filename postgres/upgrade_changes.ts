@@ -23,13 +23,13 @@ import {
   upgraded,
 } from "./upgrade.ts";
 import type { UpgradeOrder } from "./upgrade_scripts.ts";
-import { imageOf, majorOf } from "./versions.ts";
+import { imageOf, majorOf, readVersion } from "./versions.ts";
 
 /** What the Jobs find in the members' ConfigMap, while there is something to do. */
 export function upgradeOrder(sight: Sight): UpgradeOrder | undefined {
   const { database, patroni } = sight;
-  const from = dataVersion(sight)?.major, to = majorOf(database);
-  if (from === undefined || from >= to) return undefined;
+  const from = dataVersion(sight)?.major, to = readVersion(database.spec.version)?.major;
+  if (from === undefined || to === undefined || from >= to) return undefined;
   const { parameters } = settableParameters(database, presentParameters(patroni.config?.text));
   const all = parametersOf({ ...database, spec: { ...database.spec, parameters } });
   // What needs files that only the members have, or would send WAL somewhere.

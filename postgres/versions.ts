@@ -18,11 +18,18 @@ export const defaultImageTemplate = "localhost/database:{version}";
 /**
  * Takes a version apart.
  *
- * @throws {SyntaxError} for anything that the CRD's pattern refuses, and for majors before 10, which count otherwise
+ * @throws {SyntaxError} for anything that the CRD's pattern refuses; majors before 10 count otherwise
  */
 export function parseVersion(text: string): Version {
+  const version = readVersion(text);
+  if (!version) throw new SyntaxError(`Cannot read version ${JSON.stringify(text)}: expected "17" or "17.6"`);
+  return version;
+}
+
+/** The same for what may come from a Database that an earlier crd.yaml let in: `undefined` for what is no version. */
+export function readVersion(text: string): Version | undefined {
   const match = /^([1-9][0-9])(?:\.(0|[1-9][0-9]{0,2}))?$/.exec(text);
-  if (!match) throw new SyntaxError(`Cannot read version ${JSON.stringify(text)}: expected "17" or "17.6"`);
+  if (!match) return undefined;
   return { text, major: Number(match[1]), ...(match[2] === undefined ? {} : { minor: Number(match[2]) }) };
 }
 

@@ -72,6 +72,8 @@ export class World {
   constructor(
     { between = (rest) => rest, elects = false, ...options }: {
       intercept?: Intercept;
+      /** The definition of Databases; crd.yaml unless told. */
+      crds?: unknown[];
       between?: (rest: RestClient) => RestClient;
       /** Whether the operator waits for the Lease "database-operator"; false unless told. */
       elects?: boolean;

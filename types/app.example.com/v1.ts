@@ -150,7 +150,7 @@ export interface DatabaseSpec {
    * PostgreSQL version, the major alone or with the minor: "17" or "17.6". A higher major version upgrades the data, with the Database stopped meanwhile. It cannot go down, except back to the one that the data still has, which gives an upgrade up.
    *
    * Length: at most 8
-   * Pattern: ^[1-9][0-9]?(\.[0-9]+)?$
+   * Pattern: ^[1-9][0-9](\.(0|[1-9][0-9]{0,2}))?$
    */
   version: string;
 }
