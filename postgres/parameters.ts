@@ -15,7 +15,10 @@ import { readBool, type Reading, readSetting, type Setting } from "./settings/se
 import { settingsOf } from "./settings/settings.ts";
 import { majorOf } from "./versions.ts";
 
-/** Parameters that Patroni and the operator own; crd.yaml refuses the same ones. */
+/**
+ * Parameters that Patroni and the operator own; crd.yaml refuses the same ones. Ciphers and curves are among them because
+ * only OpenSSL can tell which it takes: a running server keeps those before without a word, and the next start fails.
+ */
 export const reservedParameters: ReadonlySet<string> = new Set([
   "allow_in_place_tablespaces",
   "archive_cleanup_command",
@@ -55,10 +58,15 @@ export const reservedParameters: ReadonlySet<string> = new Set([
   "ssl",
   "ssl_ca_file",
   "ssl_cert_file",
+  "ssl_ciphers",
   "ssl_crl_dir",
   "ssl_crl_file",
+  "ssl_dh_params_file",
+  "ssl_ecdh_curve",
+  "ssl_groups",
   "ssl_key_file",
   "ssl_passphrase_command",
+  "ssl_tls13_ciphers",
   "synchronous_standby_names",
   "unix_socket_directories",
   "wal_level",
@@ -163,6 +171,9 @@ function problemOf(name: string, value: unknown, database: Database): string | u
   ) {
     return "acknowledged commits could be lost with it: only durability Async allows it";
   }
+  if (name === "ssl_max_protocol_version" && /^TLSv1(\.1)?$/i.test(value)) {
+    return "neither clients nor replicas speak less than TLSv1.2 unless they are told to";
+  }
   const major = majorOf(database);
   const settings = settingsOf(major);
   if (!settings || name.includes(".")) return undefined;
@@ -195,6 +206,15 @@ function sumProblems(database: Database): ParameterProblem[] {
   const processes = connections + number("autovacuum_max_workers", 3) + 1 +
     number("max_worker_processes", 8) + number("max_wal_senders", senders);
   const all = Object.keys(given);
+  const [oldest = "TLSv1.2", newest = "TLSv1.3"] = ["min", "max"].map((end) =>
+    given[`ssl_${end}_protocol_version`] || undefined
+  );
+  if (oldest.toLowerCase() > newest.toLowerCase()) {
+    return [{
+      name: "ssl_min_protocol_version",
+      reason: `${oldest} is newer than ssl_max_protocol_version, ${newest}`,
+    }];
+  }
   const blamed = (...names: string[]) => names.find((name) => all.includes(name)) ?? names[0]!;
   if (reserved >= connections) {
     return [{

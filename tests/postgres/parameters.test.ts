@@ -53,6 +53,33 @@ for (const name of ["", "A", "work mem", "work_mem\n", "a.b.c", "1a", "x=1", "in
   });
 }
 
+const versions = (min: string | undefined, max: string | undefined) =>
+  parameterProblems(databaseOf({
+    ...(min === undefined ? {} : { ssl_min_protocol_version: min }),
+    ...(max === undefined ? {} : { ssl_max_protocol_version: max }),
+  }));
+
+test("protocol versions of TLS that leave none, or none that is spoken, are refused: no start would succeed", () => {
+  for (const [min, max] of [["TLSv1.3", "TLSv1.2"], ["tlsv1.3", "TLSv1.2"]] as const) {
+    const reason = `${min} is newer than ssl_max_protocol_version, ${max}`;
+    assert.equal(versions(min, max), [{ name: "ssl_min_protocol_version", reason }]);
+  }
+  for (const max of ["TLSv1", "TLSv1.1", "tlsv1.1"]) {
+    assert.is(versions("TLSv1", max)[0]?.name, "ssl_max_protocol_version", max);
+  }
+  for (
+    const [min, max] of [["TLSv1.3", undefined], ["TLSv1.3", ""], ["TLSv1.3", "TLSv1.3"], [
+      undefined,
+      "TLSv1.2",
+    ], [
+      "TLSv1",
+      "TLSv1.2",
+    ]]
+  ) {
+    assert.equal(versions(min, max), [], `${min} to ${max}`);
+  }
+});
+
 test("a parameter called __proto__ changes nothing but itself", () => {
   const parsed = JSON.parse('{"__proto__": "x", "work_mem": "4MB"}') as Record<string, string>;
   const given = databaseOf(parsed, { version: "99" });
@@ -201,7 +228,7 @@ test("crd.yaml refuses exactly the reserved parameters", () => {
   const crd = parse(readFileSync(new URL("../../crd.yaml", import.meta.url), "utf8")) as Crd;
   const { parameters } = crd.spec.versions[0]!.schema.openAPIV3Schema.properties.spec.properties;
   const refused = parameters["x-kubernetes-validations"].filter(({ rule }) => rule.includes(" in ["))
-    .flatMap(({ rule }) => [...rule.matchAll(/'([a-z_]+)'/g)].map(([, name]) => name));
+    .flatMap(({ rule }) => [...rule.matchAll(/'([a-z0-9_]+)'/g)].map(([, name]) => name));
   assert.equal(new Set(refused), reservedParameters);
 });
 

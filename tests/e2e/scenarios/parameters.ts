@@ -124,6 +124,33 @@ async function refused(run: Run): Promise<void> {
   await patch(run, { timezone: null, work_mem: null });
 }
 
+/** A running server takes what a start would fail on: each member starts once more after the nonsense. */
+async function ofTls(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name);
+  for (const parameter of ["ssl_ciphers", "ssl_dh_params_file", "ssl_ecdh_curve", "ssl_cert_file"]) {
+    const spec = JSON.stringify({ spec: { parameters: { [parameter]: "garbage" } } });
+    const tried = await kubectl.try(["patch", "databases", name, "--type=merge", "--patch", spec]);
+    check(
+      tried.code !== 0 && /that Patroni and the operator own/.test(tried.stderr),
+      `${parameter} was taken`,
+    );
+  }
+  await patch(run, { ssl_min_protocol_version: "TLSv1.3", ssl_max_protocol_version: "TLSv1.2" });
+  await blamed(run, "ssl_min_protocol_version: TLSv1.3 is newer", "InvalidParameter");
+  await patch(run, { ssl_min_protocol_version: null, ssl_max_protocol_version: "TLSv1" });
+  await blamed(run, "ssl_max_protocol_version: neither clients", "InvalidParameter");
+  const replica = (await members(kubectl, name)).map(({ metadata }) => metadata)
+    .find((metadata) => metadata.name !== `${name}-0`)!;
+  await kubectl.delete("pod", replica.name);
+  await until(bar.ready, `${replica.name} to serve again`, async () => {
+    const { status } = (await kubectl.get("databases", name))!;
+    const pod = await kubectl.get("pod", replica.name);
+    return pod?.metadata.uid !== replica.uid && status.readyReplicas === 3;
+  }, 500);
+  await patch(run, { ssl_max_protocol_version: null });
+}
+
 async function impossible(run: Run): Promise<void> {
   const { kubectl } = run;
   // The kernel promises any memory on a node of Kubernetes; the limit is what a server runs into.
@@ -174,6 +201,12 @@ export const parameters: Scenario[] = [
     name: "refuse",
     what: "values that PostgreSQL refuses are named, and the servers keep theirs",
     run: refused,
+  },
+  {
+    name: "sslparameter",
+    what:
+      "parameters of TLS that no server could start with are refused or named; a member that restarts comes back",
+    run: ofTls,
   },
   {
     name: "impossible",
