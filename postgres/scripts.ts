@@ -275,6 +275,17 @@ while role == "primary":
     time.sleep(2 if looks < 12 else 8)
 `;
 
+/** Settings of a session with which no text of its statements is logged, sampled or counted: some hold passwords. */
+export const unseen = {
+  "log_statement": "none",
+  "log_min_duration_statement": "-1",
+  "log_min_duration_sample": "-1",
+  "log_transaction_sample_rate": "0",
+  "log_min_error_statement": "panic",
+  "pg_stat_statements.track": "none",
+  "pgaudit.log": "none",
+} as const;
+
 /**
  * Creates the application's role and database, once, right after initdb.
  *
@@ -283,9 +294,7 @@ while role == "primary":
 export const application =
   `-- The application's role and database, created once after initdb. psql quotes what it reads from the Secret.
 \\set ON_ERROR_STOP on
-SET log_statement = none;
-SET log_min_duration_statement = -1;
-SET log_min_error_statement = panic;
+${Object.entries(unseen).map(([name, value]) => `SET ${name} = '${value}';`).join("\n")}
 \\set username \`cat ${folder.credentials}/username\`
 \\set password \`cat ${folder.credentials}/password\`
 \\set database \`cat ${folder.credentials}/database\`

@@ -7,7 +7,7 @@
  * @module
  */
 import { annotation } from "./names.ts";
-import { folder } from "./scripts.ts";
+import { folder, unseen } from "./scripts.ts";
 
 /** Folder of the mounted Secret `<name>-roles`; empty while the Database names no users and no databases. */
 export const rolesFolder = "/etc/database-roles";
@@ -32,13 +32,7 @@ FILE = "${rolesFolder}/roles.json"
 # Nothing of the session is logged or counted with its text, and what a database's owner set for it does not apply.
 SETTINGS = {
     "search_path": "",
-    "log_statement": "none",
-    "log_min_duration_statement": "-1",
-    "log_min_duration_sample": "-1",
-    "log_transaction_sample_rate": "0",
-    "log_min_error_statement": "panic",
-    "pg_stat_statements.track": "none",
-    "pgaudit.log": "none",
+    **${JSON.stringify(unseen)},
     "default_transaction_read_only": "off",
     "statement_timeout": "60s",
     "lock_timeout": "10s",

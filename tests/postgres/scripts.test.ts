@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { usersAgent } from "../../postgres/users_agent.ts";
 import {
   application,
   dataFolder,
@@ -187,10 +188,20 @@ for (
   });
 }
 
-test("the application's role and database are quoted by psql, and the statements are kept out of the log", () => {
+test("the application's role and database are quoted by psql, and no statement is logged or counted", () => {
   assert.match(application, /CREATE ROLE :"username" LOGIN PASSWORD :'password';/);
   assert.match(application, /CREATE DATABASE :"database" OWNER :"username";/);
-  assert.ok(application.indexOf("log_statement = none") < application.indexOf("CREATE ROLE"));
+  for (
+    const setting of [
+      "log_statement = 'none'",
+      "log_min_duration_sample = '-1'",
+      "pg_stat_statements.track = 'none'",
+    ]
+  ) {
+    const at = application.indexOf(`SET ${setting};`);
+    assert.ok(at >= 0 && at < application.indexOf("password"), setting);
+    assert.match(usersAgent, new RegExp(setting.replace(" = ", '": ?').replaceAll("'", '"')));
+  }
 });
 
 test("passwords are read from files into a file in memory: no argument, no environment", () => {
