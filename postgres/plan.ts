@@ -114,7 +114,7 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
       ...wantedServer(sight, effective, step, options),
       ...backups.wanted,
     ],
-    unwanted: unwanted(sight),
+    unwanted: unwanted(sight, tls),
     backup: backups.asked,
     refusal: backups.refusal,
   };
@@ -262,7 +262,7 @@ function wantedBackups(
 }
 
 /** What a feature leaves when it is switched off. */
-function unwanted(sight: Sight): Unwanted[] {
+function unwanted(sight: Sight, { isGiven }: Tls): Unwanted[] {
   const { database, secrets: seen } = sight;
   const { name } = database.metadata;
   const names = namesOf(name);
@@ -277,9 +277,6 @@ function unwanted(sight: Sight): Unwanted[] {
   if (database.spec.backups === undefined && !restores(sight) && seen.get(names.backup)) {
     gone.push({ resource: secrets, name: names.backup });
   }
-  // An authority that signs nothing any more: it is trusted until no member shows what it signed.
-  if (database.spec.tls?.secretName && seen.get(names.authority)) {
-    gone.push({ resource: secrets, name: names.authority });
-  }
+  if (isGiven && seen.get(names.authority)) gone.push({ resource: secrets, name: names.authority });
   return gone;
 }

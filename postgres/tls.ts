@@ -39,6 +39,11 @@ export interface Certificates {
   publicKeyOf(key: string): string;
   /** Whether the first certificate of a chain leads to one of the authorities; throws SyntaxError for what is none. */
   isIssuedBy(chain: string, authorities: string): boolean;
+  /**
+   * Why servers could not use a chain or clients that trust the authorities not accept it, in words that follow
+   * "Secret x"; throws SyntaxError for what is none.
+   */
+  chainProblem(chain: string, authorities: string, nowMs: number): string | undefined;
   /** The certificates in a text, one by one. */
   split(text: string): string[];
 }
@@ -76,6 +81,8 @@ export interface Tls {
   readonly secret?: Secret;
   /** What applications trust, when there is something. */
   readonly configMap?: ConfigMap;
+  /** Every member shows what the Secret of spec.tls gives: the authority of the Database's own has nothing to sign. */
+  readonly isGiven?: boolean;
   /** Until when the certificate in place is valid, in milliseconds since 1970. */
   readonly notAfterMs?: number;
   /** Milliseconds until something may have to be done. */
@@ -138,6 +145,8 @@ export function tlsOf(
       metadata: ownedMetadata(database, names.authority, owner),
       data: { "ca.crt": bundle },
     },
+    isGiven: database.spec.tls?.secretName !== undefined && source.wanted !== undefined && !waits &&
+      everywhere,
     notAfterMs: facts.notAfterMs,
     againMs: Math.min(lookMs, waits || kept.length > 0 ? 15_000 : Math.max(renewal, 60_000)),
   };
@@ -199,7 +208,7 @@ function given(
   if (missing.length > 0) return refuse(`lacks ${missing.join(", ")}`);
   const text = (field: string) => decodeBase64(secret.data![field]!);
   const chain = certificates.split(text("tls.crt")), authorities = certificates.split(text("ca.crt"));
-  let facts: CertificateFacts, publicKey: string, isIssued: boolean;
+  let facts: CertificateFacts, publicKey: string, problem: string | undefined;
   try {
     facts = certificates.read(text("tls.crt"));
   } catch {
@@ -211,7 +220,7 @@ function given(
     return refuse("has no private key in PEM, without a passphrase, as tls.key");
   }
   try {
-    isIssued = authorities.length > 0 && certificates.isIssuedBy(chain.join(""), authorities.join(""));
+    problem = certificates.chainProblem(chain.join(""), authorities.join(""), nowMs);
   } catch {
     return refuse("has something in ca.crt or tls.crt that is no X.509 certificate");
   }
@@ -223,7 +232,7 @@ function given(
   if (facts.notBeforeMs > nowMs) {
     return refuse(`has a tls.crt that is valid only from ${instant(facts.notBeforeMs)}`);
   }
-  if (!isIssued) return refuse("has a tls.crt that no certificate in ca.crt issued");
+  if (problem !== undefined) return refuse(problem);
   const host = `${namesOf(name).service}.${namespace}.svc`;
   if (!facts.names.some((one) => matches(one, host))) {
     return refuse(`has a tls.crt that does not name ${host}`);

@@ -208,15 +208,117 @@ export function publicKeyOf(key: string): string {
 export function isIssuedBy(chain: string, authorities: string): boolean {
   const [leaf, ...between] = split(chain).map(parse);
   const trusted = split(authorities).map(parse);
-  const signed = (one: X509Certificate, by: X509Certificate) =>
-    one.checkIssued(by) && one.verify(by.publicKey);
   let one = leaf;
   for (let hops = 0; one && hops <= between.length; hops++) {
     const last = one;
-    if (trusted.some((by) => last.fingerprint256 === by.fingerprint256 || signed(last, by))) return true;
-    one = between.find((by) => by !== last && signed(last, by));
+    if (trusted.some((by) => last.fingerprint256 === by.fingerprint256 || isSignedBy(last, by))) return true;
+    one = between.find((by) => by !== last && isSignedBy(last, by));
   }
   return false;
+}
+
+/**
+ * Why OpenSSL would not serve with a chain, or clients that trust `authorities` not accept it: it has to lead through
+ * authorities that are valid now to one of `authorities` that is signed by itself, as libpq trusts no other. The rest are
+ * the rules of OpenSSL's security level 2, which Debian has, and of SCRAM's channel binding, which needs to know with
+ * which hash the certificate is signed.
+ *
+ * @returns words that follow "Secret x"; `undefined` when nothing is wrong
+ * @throws {SyntaxError} when one of them is not X.509
+ */
+export function chainProblem(chain: string, authorities: string, nowMs: number): string | undefined {
+  const shown = split(chain).map(parse), trusted = split(authorities).map(parse);
+  const isTrusted = (one: X509Certificate) =>
+    trusted.some(({ fingerprint256 }) => fingerprint256 === one.fingerprint256);
+  const follow = (one: X509Certificate, below: readonly X509Certificate[]): string | undefined => {
+    const issuedByItself = isSignedBy(one, one);
+    const problem = problemIn(one, {
+      isLeaf: below.length === 0,
+      issuedByItself,
+      below: below.length,
+      nowMs,
+    });
+    const where = below.length > 0 && isTrusted(one) ? "ca.crt" : "tls.crt";
+    if (problem !== undefined) return `has in ${where} ${problem}`;
+    if (issuedByItself && isTrusted(one)) return undefined;
+    const issuers = [...trusted, ...shown].filter((by) =>
+      ![...below, one].includes(by) && isSignedBy(one, by)
+    );
+    if (issuers.length === 0) {
+      return isTrusted(one)
+        ? "has a ca.crt without the root, which is signed by itself: clients accept nothing less"
+        : "has a tls.crt that no certificate in ca.crt issued";
+    }
+    const found = issuers.map((by) => follow(by, [...below, one]));
+    return found.includes(undefined) ? undefined : found[0];
+  };
+  const weak = shown.map((one) => weakness(one, isSignedBy(one, one))).find((words) => words !== undefined);
+  if (weak !== undefined) return `has in tls.crt ${weak}`;
+  return shown[0] ? follow(shown[0], []) : "has a tls.crt that no certificate in ca.crt issued";
+}
+
+function isSignedBy(one: X509Certificate, by: X509Certificate): boolean {
+  return one.issuer === by.subject && one.verify(by.publicKey);
+}
+
+/** What is wrong with one certificate of a chain, in words that follow "in tls.crt". */
+function problemIn(
+  one: X509Certificate,
+  { isLeaf, issuedByItself, below, nowMs }: {
+    isLeaf: boolean;
+    issuedByItself: boolean;
+    below: number;
+    nowMs: number;
+  },
+): string | undefined {
+  const who = isLeaf ? "a certificate" : "an authority";
+  const { notBeforeMs, notAfterMs } = read(one.toString());
+  if (notAfterMs <= nowMs) return `${who} that expired at ${new Date(notAfterMs).toISOString()}`;
+  if (notBeforeMs > nowMs) return `${who} that is valid only from ${new Date(notBeforeMs).toISOString()}`;
+  const { constraints, usage, extendedUsage } = extensionsOf(one);
+  if (!isLeaf && !constraints?.cA) return "a certificate that signed another one and is no authority";
+  if (!isLeaf && usage !== undefined && !(usage & KeyUsageFlags.keyCertSign)) {
+    return "an authority whose key usage lacks keyCertSign";
+  }
+  if (!isLeaf && below - 1 > (constraints?.pathLenConstraint ?? Infinity)) {
+    return "an authority that allows no other between itself and a certificate";
+  }
+  if (extendedUsage && !extendedUsage.includes(id_kp_serverAuth)) {
+    return `${who} that is not for servers: its extended key usage lacks serverAuth`;
+  }
+  return weakness(one, issuedByItself);
+}
+
+/** SHA-256, -384 and -512 with RSA (RFC 8017, PKCS #1 v1.5) and with ECDSA (RFC 5758). */
+const strongSignatures = /^1\.2\.840\.(113549\.1\.1\.1[123]|10045\.4\.3\.[234])$/;
+
+/** What security level 2 and channel binding refuse in any certificate that is shown. */
+function weakness(one: X509Certificate, issuedByItself: boolean): string | undefined {
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = one.publicKey;
+  const isStrong = type === "rsa"
+    ? (details?.modulusLength ?? 0) >= 2048
+    : type === "ec" && /^(prime256v1|p256|p-256|(secp|p-?)(384|521)(r1)?)$/i.test(details?.namedCurve ?? "");
+  if (!isStrong) return "a key that is neither RSA with 2048 bits or more nor P-256, P-384 or P-521";
+  // Nobody checks how a root signed itself.
+  if (issuedByItself || strongSignatures.test(parsed(one).signatureAlgorithm.algorithm)) return undefined;
+  return "a signature that is neither RSA nor ECDSA with SHA-256, SHA-384 or SHA-512";
+}
+
+function parsed(one: X509Certificate): Certificate {
+  return AsnConvert.parse(one.raw, Certificate);
+}
+
+function extensionsOf(one: X509Certificate) {
+  const found = parsed(one).tbsCertificate.extensions ?? [];
+  const get = <Value>(id: string, type: new () => Value): Value | undefined => {
+    const extension = found.find(({ extnID }) => extnID === id);
+    return extension && AsnConvert.parse(extension.extnValue.buffer, type);
+  };
+  return {
+    constraints: get(id_ce_basicConstraints, BasicConstraints),
+    usage: get(id_ce_keyUsage, KeyUsage)?.toNumber(),
+    extendedUsage: get(id_ce_extKeyUsage, ExtendedKeyUsage),
+  };
 }
 
 function parse(text: string): X509Certificate {

@@ -330,6 +330,17 @@ test("a lost Secret is not made anew while there is data; running members go on"
   await world.reason("orders", "Ready");
 });
 
+test("a mistyped Secret of TLS is told, and the own authority is still there when it is taken back", async ({ world }) => {
+  await world.apply("orders", {});
+  await world.reason("orders", "Ready");
+  const authority = world.find("/secrets", "orders-ca")!.metadata;
+  await world.apply("orders", { tls: { secretName: "mistyped" } });
+  await world.reason("orders", "TlsSecretUnusable");
+  await world.apply("orders", {});
+  await world.reason("orders", "Ready");
+  assert.is(world.find("/secrets", "orders-ca")?.metadata.uid, authority.uid);
+});
+
 test("deleting with Retain keeps claims, Secret and Patroni's state; the same name continues with them", async ({ world }) => {
   await world.apply("orders", { size: 2 });
   const before = await world.reason("orders", "Ready");

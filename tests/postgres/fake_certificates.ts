@@ -24,6 +24,8 @@ export function fakeCertificates(): Certificates {
   };
   const split = (text: string) =>
     (text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((one) => `${one}\n`);
+  const isIssuedBy = (chain: string, authorities: string) =>
+    split(authorities).some((one) => parse(one).key === parse(chain).signer);
   return {
     issue: ({ issuer, ...request }) => {
       const key = ++keys;
@@ -42,8 +44,9 @@ export function fakeCertificates(): Certificates {
       if (/^key \d+$/.test(key)) return key;
       throw new SyntaxError("Cannot read the private key");
     },
-    isIssuedBy: (chain, authorities) =>
-      split(authorities).some((one) => parse(one).key === parse(chain).signer),
+    isIssuedBy,
+    chainProblem: (chain, authorities) =>
+      isIssuedBy(chain, authorities) ? undefined : "has a tls.crt that no certificate in ca.crt issued",
     split,
   };
 }

@@ -238,6 +238,31 @@ test("the Secret of spec.tls is copied with its whole chain; a change of its aut
   assert.is(stage.given.certificate, read(renewed.certificate).fingerprint);
 });
 
+test("the own authority stays until every member shows what the Secret gives, so that a typo is taken back unseen", () => {
+  const stage = settled();
+  const own = stage.given;
+  stage.tls = { secretName: "mien" };
+  for (let pass = 0; pass < 3; pass++) {
+    assert.not.ok(stage.pass().isGiven, "a Secret that is not there");
+    stage.nowMs += trustMs;
+    stage.report();
+  }
+  assert.equal(stage.given, own);
+  const authority = stage.authority(), leaf = stage.issue(authority);
+  stage.give("mien", { "tls.crt": leaf.certificate, "tls.key": leaf.key, "ca.crt": authority.certificate });
+  assert.not.ok(stage.pass().isGiven, "the members do not trust it yet");
+  stage.report();
+  stage.nowMs += trustMs;
+  assert.not.ok(stage.pass().isGiven, "it was written just now");
+  stage.report();
+  assert.ok(stage.pass().isGiven);
+  stage.secrets.delete("orders-ca");
+  stage.secrets.delete("mien");
+  assert.not.ok(stage.pass().isGiven);
+  stage.tls = undefined;
+  assert.not.ok(stage.pass().isGiven);
+});
+
 test("a new Database with the Secret of spec.tls never has another certificate", () => {
   const stage = new Stage();
   const authority = stage.authority(), leaf = stage.issue(authority, ["*.shop.svc"]);

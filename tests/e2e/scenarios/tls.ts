@@ -4,9 +4,10 @@
  */
 import { issue, type KeyPair } from "../../../postgres/x509.ts";
 import { until } from "../../within.ts";
-import { conditionOf, database, leader, members, sql, writtenIds } from "../database.ts";
+import { authorityExtensions, type Order, Workshop } from "../../workshop.ts";
+import { conditionOf, database, leader, members, ready, sql, streaming, writtenIds } from "../database.ts";
 import { startProgram } from "../pods.ts";
-import { check, discard, ensure, type Run, type Scenario } from "../scenario.ts";
+import { bar, check, discard, ensure, type Run, type Scenario } from "../scenario.ts";
 import { longestGapMs, lostRows, Writer } from "../writer.ts";
 
 const name = "sealed";
@@ -48,8 +49,8 @@ async function connections({ kubectl, image }: Run, ...options: string[]): Promi
 }
 
 /** What each member's agent says of its certificate. */
-async function reports({ kubectl }: Run): Promise<{ certificate: string; trusts: string[] }[]> {
-  const pods = await members(kubectl, name);
+async function reports({ kubectl }: Run, of = name): Promise<{ certificate: string; trusts: string[] }[]> {
+  const pods = await members(kubectl, of);
   return pods.map((pod) => JSON.parse(pod.metadata.annotations?.["app.example.com/tls"] ?? "{}"));
 }
 
@@ -233,11 +234,122 @@ async function authorities(run: Run): Promise<void> {
   await discard(run, name);
 }
 
+const other = "sealed2";
+const serverExtension = "extendedKeyUsage=serverAuth";
+
+async function giveFiles({ kubectl }: Run, pair: KeyPair, ca: string): Promise<void> {
+  await kubectl.apply({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: `${name}-given` },
+    type: "kubernetes.io/tls",
+    stringData: { "tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": ca },
+  });
+}
+
+async function blamed({ kubectl }: Run, database: string, words: string): Promise<void> {
+  await until(60_000, `${database} to say: ${words}`, async () => {
+    const { reason, message } =
+      conditionOf(await kubectl.get("databases.app.example.com", database), "Blocked") ??
+        {};
+    if (reason === "TlsSecretUnusable" && String(message).includes(words)) return true;
+    throw new Error(`${reason}: ${message}`);
+  }, 500);
+}
+
+/** Two Databases with one Secret, then what OpenSSL would refuse in it: told, and never given to a member. */
+async function shared(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const shop = new Workshop();
+  try {
+    const root = shop.make({ extensions: authorityExtensions });
+    const between = shop.make({ by: root, extensions: authorityExtensions });
+    const [first, second] = [name, other].map((one) => `${one}.${kubectl.namespace}.svc`);
+    const leaf = (more: Partial<Order> = {}, ...names: (string | undefined)[]) => {
+      const [one = first, ...others] = names;
+      const dns = [one, ...others].map((host) => `DNS:${host}`).join(",");
+      return shop.make({ by: root, extensions: [`subjectAltName=${dns}`, serverExtension], ...more });
+    };
+    await discard(run, name);
+    await giveFiles(run, leaf({}, first, second), root.certificate);
+    const tls = { secretName: `${name}-given` };
+    await kubectl.apply(database(name, { size: 2, tls }), database(other, { size: 1, tls }));
+    for (const one of [name, other]) await ready(kubectl, one, bar.ready);
+    const verified = `sslmode=verify-full sslrootcert=/tmp/ca.crt`;
+    const lines = await connections(run, `host=${first} ${verified}`);
+    check(lines.join() === "in True TLSv1.3", `with the shared Secret: ${lines.join()}`);
+    const uids = async (of: string) =>
+      (await members(kubectl, of)).map(({ metadata }) => metadata.uid).join();
+    const before = await uids(other);
+    const [shownThere] = await reports(run, other);
+    const [shown] = await reports(run);
+
+    const alone = leaf();
+    await giveFiles(run, alone, root.certificate);
+    await blamed(run, other, `does not name ${second}`);
+    const now = await changed(run, shown!.certificate, 180_000);
+    const [still] = await reports(run, other);
+    check(still?.certificate === shownThere?.certificate, "the unnamed Database shows another certificate");
+    check(await uids(other) === before, "the unnamed Database was restarted");
+    check(await sql(kubectl, `${other}-0`, "SELECT 1") === "1", "the unnamed Database does not serve");
+    await discard(run, other);
+
+    const below = leaf({ by: between });
+    const clients = [`subjectAltName=DNS:${first}`, "extendedKeyUsage=clientAuth"];
+    const past = { notBeforeMs: Date.now() - 9 * dayMs, notAfterMs: Date.now() - dayMs };
+    const old = issue({ subject: "old", names: [], ...past });
+    const bad: [pair: KeyPair, ca: string, words: string][] = [
+      [
+        leaf({ key: "rsa:1024" }),
+        root.certificate,
+        "has in tls.crt a key that is neither RSA with 2048 bits",
+      ],
+      [leaf({ extensions: clients }), root.certificate, "lacks serverAuth"],
+      [leaf({ by: old }), old.certificate, "has in ca.crt an authority that expired"],
+      [
+        { ...below, certificate: below.certificate + between.certificate },
+        between.certificate,
+        "without the root",
+      ],
+    ];
+    for (const [pair, ca, words] of bad) {
+      await giveFiles(run, pair, ca);
+      await blamed(run, name, words);
+    }
+    const primary = await leader(kubectl, name);
+    const replica = (await members(kubectl, name)).find(({ metadata }) => metadata.name !== primary)!;
+    await kubectl.delete("pod", replica.metadata.name);
+    await streaming(kubectl, name, 2, bar.ready);
+    const asked = `app.example.com/switchover=any@${Date.now().toString(36)}`;
+    await kubectl.run(["annotate", "databases.app.example.com", name, "--overwrite", asked]);
+    await until(
+      bar.ready,
+      "the switchover",
+      async () => await leader(kubectl, name) === replica.metadata.name,
+    );
+    await streaming(kubectl, name, 2, bar.ready);
+    for (const { certificate } of await reports(run)) {
+      check(certificate === now, "a certificate that cannot be used was taken up");
+    }
+    await giveFiles(run, alone, root.certificate);
+    await ready(kubectl, name, bar.ready);
+  } finally {
+    shop.close();
+  }
+  await discard(run, name);
+}
+
 export const tls: Scenario[] = [
   {
     name: "tls",
     what: "plain text is refused, names are verified, and a new certificate disturbs nobody",
     run: encrypted,
+  },
+  {
+    name: "badtls",
+    what:
+      "a Secret of two Databases that stops naming one, and certificates that OpenSSL would refuse: told, none used",
+    run: shared,
   },
   {
     name: "authority",
