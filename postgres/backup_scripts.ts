@@ -37,7 +37,7 @@ FOLDER = "${backupFolder}/"
 COMMAND = ${JSON.stringify(pgbackrest.split(" "))}
 ARCHIVER = "SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) FROM pg_stat_archiver"
 ARCHIVED = "SELECT last_archived_wal, extract(epoch FROM last_archived_time)::bigint FROM pg_stat_archiver"
-# A segment that waits longer for the archive than this, in seconds, is told; archive_timeout closes one after 60.
+# A segment that waits longer for the archive than this, in seconds, is told; archive_timeout closes one after 50.
 PENDING = 90
 # Seconds after which a newer last recoverable time is worth a note, and after which WAL is looked through for gaps.
 NEWER, LOOK = 300, 3600

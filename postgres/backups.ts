@@ -20,6 +20,7 @@ import {
   ownedMetadata,
 } from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
+import { readSetting } from "./settings/setting.ts";
 import { dataFolder, folder, volumeFolder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
 
@@ -29,9 +30,32 @@ export type BackupType = typeof backupTypes[number];
 /** What a Job asks the agent beside the primary for. */
 export type Order = BackupType | "verify";
 
-/** What archives one WAL segment; `true` throws it away, as archive_mode can only change with a restart. */
-export function archiveCommand(database: Database): string {
-  return database.spec.backups ? `${pgbackrest} archive-push "%p"` : "/bin/true";
+/**
+ * Seconds after which a WAL segment that holds anything is closed, to be archived. At most 60 s of writes may be missing
+ * from the repository: the rest is for the way there.
+ */
+export const archiveTimeoutSeconds = 50;
+
+/**
+ * The parameters that archive WAL; all can be reloaded. Without backups `true` throws it away, as archive_mode can only
+ * change with a restart.
+ *
+ * @param parameters those of the Database; a shorter archive_timeout of its own stays
+ */
+export function archiveParameters(
+  database: Database,
+  parameters: Readonly<Record<string, string>>,
+): Record<string, string> {
+  if (!database.spec.backups) return { archive_command: "/bin/true" };
+  const { number = 0 } = readSetting(
+    ["integer", 0, 2 ** 30 - 1, "s"],
+    parameters["archive_timeout"] ?? "0",
+  ) as { number?: number };
+  const isShorter = number > 0 && number < archiveTimeoutSeconds;
+  return {
+    archive_command: `${pgbackrest} archive-push "%p"`,
+    archive_timeout: `${isShorter ? number : archiveTimeoutSeconds}s`,
+  };
 }
 
 /** Where a repository is: in a bucket, or on a volume that is mounted. */

@@ -5,7 +5,7 @@
  * ConfigMap `<name>-config`, which Patroni watches: changing it is a merge patch of that annotation.
  * @module
  */
-import { archiveCommand } from "./backups.ts";
+import { archiveParameters } from "./backups.ts";
 import { type Database, durabilityOf, sizeOf } from "./database.ts";
 import { exporterAccess } from "./monitoring.ts";
 import { parametersOf } from "./parameters.ts";
@@ -34,6 +34,7 @@ export function dynamicConfig(
   const size = options.size ?? sizeOf(database);
   const durability = durabilityOf(database);
   const exporter = exporterAccess(database);
+  const parameters = parametersOf(database);
   return {
     ttl: timing.ttl,
     loop_wait: timing.loopWait,
@@ -49,7 +50,7 @@ export function dynamicConfig(
     postgresql: {
       use_pg_rewind: true,
       use_slots: true,
-      parameters: { ...parametersOf(database), archive_command: archiveCommand(database) },
+      parameters: { ...parameters, ...archiveParameters(database, parameters) },
       pg_hba: hostBasedAuthentication(database, {
         encrypted: options.encrypted ?? true,
         exporter: exporter.hba,

@@ -113,15 +113,34 @@ test("what is wrong with the repository's Secret is told without its values", ()
   assert.is(repositoryProblem("spec.backups", { volume: {} }, undefined), undefined);
 });
 
-test("archive_mode is always on, and only archive_command differs: switching backups needs no restart", () => {
-  const settings = (database: Database) =>
-    (dynamicConfig(database) as { postgresql: { parameters: Record<string, string> } }).postgresql.parameters;
-  const on = settings(databaseOf());
+const settings = (database: Database) =>
+  (dynamicConfig(database) as { postgresql: { parameters: Record<string, string> } }).postgresql.parameters;
+
+test("archive_mode is always on, and only what can be reloaded differs: switching backups needs no restart", () => {
+  const { archive_timeout: _, ...on } = settings(databaseOf());
   const off = settings({ ...databaseOf(), spec: { size: 2, version: "17", storage: { size: "4Gi" } } });
   assert.equal({ ...on, archive_command: "" }, { ...off, archive_command: "" });
   assert.is(on["archive_mode"], "on");
   assert.is(off["archive_command"], "/bin/true");
   assert.match(on["archive_command"]!, /^pgbackrest .* archive-push "%p"$/);
+});
+
+test("with backups a segment is closed in time for the promise of 60 s, whatever the Database asks for", () => {
+  const timeout = (archive_timeout?: string) => {
+    const database = databaseOf();
+    const parameters = archive_timeout === undefined ? {} : { archive_timeout };
+    return settings({ ...database, spec: { ...database.spec, parameters } })["archive_timeout"];
+  };
+  for (const given of [undefined, "0", "300", "5min", "1h"]) assert.is(timeout(given), "50s", given);
+  for (const [given, want] of [["30", "30s"], ["20s", "20s"], ["500ms", "50s"], ["1", "1s"]] as const) {
+    assert.is(timeout(given), want, given);
+  }
+  const spec = { version: "17", parameters: { archive_timeout: "300" } };
+  assert.is(
+    settings({ ...databaseOf(), spec })["archive_timeout"],
+    "300",
+    "without backups it is the Database's",
+  );
 });
 
 test("there is a CronJob for each kind; without a schedule, paused, or without members it is suspended", () => {
