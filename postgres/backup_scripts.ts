@@ -210,9 +210,9 @@ class Watch:
         if not backups:
             return {}
         last = max(backups, key=lambda one: one["timestamp"]["stop"])
-        first = min(one["timestamp"]["stop"] for one in backups)
-        # A stop time alone is recoverable as well: the backup is whole by then.
-        newest = max(recoverable() or 0, last["timestamp"]["stop"])
+        # pgBackRest restores a backup that ended before the target, in whole seconds.
+        first = min(one["timestamp"]["stop"] for one in backups) + 1
+        newest = max(recoverable() or 0, last["timestamp"]["stop"] + 1)
         if not 0 <= newest - self.newest < NEWER:
             self.newest = newest
         if self.looked[0] != last["label"] or time.monotonic() - self.looked[1] > LOOK:

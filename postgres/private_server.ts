@@ -1,5 +1,6 @@
 /**
- * Parts of the programs that start a restored server for themselves alone: no network, a socket in /tmp, no archiving.
+ * Parts of the programs that start a restored server for themselves alone: no network, a socket in /tmp, no archiving,
+ * no subscriptions.
  * @module
  */
 
@@ -26,9 +27,11 @@ def said(ended):
 
 `;
 
-/** Python: `serve` and `accepts`. Needs subprocess, time. */
+/** Python: `serve` and `accepts`, and `ALONE`, the environment of psql. Needs os, subprocess, time. */
 export const privateServer = `
 HBA, IDENT = "/tmp/restore_hba.conf", "/tmp/restore_ident.conf"
+# Whoever owns a restored database may have set a search_path on it, with a function of his own in place of PostgreSQL's.
+ALONE = {**os.environ, "PGOPTIONS": "-c search_path="}
 
 
 def serve(binaries, data, log, more):
@@ -48,6 +51,12 @@ def serve(binaries, data, log, more):
         "synchronous_standby_names": "",
         "logging_collector": "off",
         "log_destination": "stderr",
+        # What is told of the replay is read from these lines.
+        "log_min_messages": "warning",
+        "lc_messages": "C",
+        "timezone": "UTC",
+        # The source's own subscriptions go on where they are.
+        "max_logical_replication_workers": "0",
         **more,
     }
     arguments = [part for name, value in settings.items() for part in ("-c", name + "=" + value)]
@@ -57,11 +66,40 @@ def serve(binaries, data, log, more):
 
 def accepts(server, binaries):
     """Waits until all WAL is replayed and it takes connections; False when it ended before."""
-    psql = [binaries + "/psql", "-h", "/tmp", "-XAtqc", "SELECT pg_is_in_recovery()", "postgres"]
+    psql = [binaries + "/psql", "-h", "/tmp", "-XAtqc", "SELECT pg_catalog.pg_is_in_recovery()", "postgres"]
     while server.poll() is None:
-        if subprocess.run(psql, capture_output=True, text=True).stdout.strip() == "f":
+        if subprocess.run(psql, env=ALONE, capture_output=True, text=True).stdout.strip() == "f":
             return True
         time.sleep(0.5)
     return False
+
+`;
+
+/** Python: how far the archive goes and how far a replay came. Needs json, re, `run`. */
+export const reach = `
+
+def newest(stanza, backup):
+    """The newest WAL segment that was archived after the backup, and when it arrived, in seconds since 1970."""
+    archive = next((one for one in stanza["archive"] if one["database"]["id"] == backup["database"]["id"]), {})
+    segment = archive.get("max")
+    if not segment:
+        return None, 0
+    files = json.loads(run("repo-ls", "--output=json", "archive/db/%s/%s" % (archive["id"], segment[:16])))
+    return segment, max((one["time"] for name, one in files.items() if name.startswith(segment + "-")), default=0)
+
+
+def breaks_off(log, segment):
+    """Whether the replay that this log tells of ended before this segment: what is between never arrived."""
+    ends = re.findall(r"redo done at ([0-9A-F]+)/([0-9A-F]+)", log)
+    if not ends or not segment:
+        return True
+    high, low = (int(part, 16) for part in ends[-1])
+    return high * 256 + (low >> 24) < int(segment[8:16], 16) * 256 + int(segment[16:24], 16)
+
+
+def last_commit(log):
+    """When the last transaction that was replayed had committed, as Kubernetes writes times; None when there is none."""
+    times = re.findall(r"last completed transaction was at log time ([-0-9]+) ([0-9:]+)", log)
+    return "%sT%sZ" % times[-1] if times else None
 
 `;

@@ -10,7 +10,7 @@ import { backupFolder } from "./backup_scripts.ts";
 import { repositoryFolder, type RepositorySecret, settingsText, storeLines } from "./backups.ts";
 import type { Database } from "./database.ts";
 import type { RestoreSource } from "./restore_source.ts";
-import { privateServer, words } from "./private_server.ts";
+import { privateServer, reach, words } from "./private_server.ts";
 import { dataFolder, folder } from "./scripts.ts";
 
 /** Files for the members' Secret: what to restore, from where. They go when the data is there. */
@@ -60,6 +60,7 @@ COMMAND = ["pgbackrest", "--config=" + FOLDER + "restore.conf", "--stanza=db"]
 LOG = "/tmp/restore.log"
 ${words}
 ${privateServer}
+${reach}
 def fail(words):
     """Leaves nothing behind; the words become the container's termination message."""
     words = "${restoreFailure}: " + clean(words, read(FOLDER + "restore.conf"))[:1500]
@@ -78,8 +79,9 @@ def run(*arguments):
     return ended.stdout
 
 
-def instant(time):
-    return time.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def instant(seconds):
+    """Seconds since 1970 as Kubernetes writes times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 deadline = time.monotonic() + 180
@@ -88,23 +90,28 @@ while not os.path.exists(FOLDER + "restore.json"):
         fail("the members' Secret has no restore.json")
     time.sleep(1)
 wanted = json.loads(read(FOLDER + "restore.json"))
-stanzas = json.loads(run("info", "--output=json"))
-backups = [one for one in (stanzas[0]["backup"] if stanzas else []) if not one.get("error")]
-if not backups:
+stanza = next(iter(json.loads(run("info", "--output=json"))), None)
+every = stanza["backup"] if stanza else []
+labels = ", ".join(one["label"] for one in every[-20:])
+if not every:
     fail("the repository has no backup at this path")
-first = datetime.datetime.fromtimestamp(min(one["timestamp"]["stop"] for one in backups), datetime.timezone.utc)
-labels = [one["label"] for one in backups]
-options = []
-if wanted.get("backup"):
-    if wanted["backup"] not in labels:
-        fail("there is no backup %s; there are %s" % (wanted["backup"], ", ".join(labels[-20:])))
-    options = ["--set=" + wanted["backup"]]
+# One with damaged pages is taken only when it is named.
+backups = [one for one in every if one["label"] == wanted["backup"]] if wanted.get("backup") else [
+    one for one in every if not one.get("error")]
+if not backups:
+    fail("there is no backup %s; there are %s" % (wanted.get("backup", "without damaged pages"), labels))
+# pgBackRest takes a backup that ended before the target, in whole seconds.
+stops = [one["timestamp"]["stop"] + 1 for one in backups]
+segment, arrived = newest(stanza, backups[-1])
+first, latest = instant(min(stops)), instant(max(*stops, arrived))
+reachable = "the earliest possible time is %s, the latest %s" % (first, latest)
+options = ["--set=" + wanted["backup"]] if wanted.get("backup") else []
 if wanted.get("targetTime"):
     target = datetime.datetime.fromisoformat(wanted["targetTime"])
-    if target < first:
-        fail("%s is before the earliest possible time %s" % (wanted["targetTime"], instant(first)))
-    if target > datetime.datetime.now(datetime.timezone.utc):
-        fail("%s is in the future; the earliest possible time is %s" % (wanted["targetTime"], instant(first)))
+    if target < datetime.datetime.fromisoformat(first):
+        fail("%s is too early: %s" % (wanted["targetTime"], reachable))
+    if target > datetime.datetime.fromisoformat(latest):
+        fail("%s is too late: %s" % (wanted["targetTime"], reachable))
     text = target.astimezone(datetime.timezone.utc).isoformat(" ", "milliseconds")[:23] + "+00"
     options += ["--type=time", "--target=" + text, "--target-action=promote"]
 elif options:
@@ -121,20 +128,35 @@ for left in ("patroni.dynamic.json", "standby.signal"):
         os.remove(WORK + "/" + left)
 
 binaries = json.loads(read("${folder.config}/patroni.yml"))["postgresql"]["bin_dir"]
-server = serve(binaries, WORK, LOG, {})
-if accepts(server, binaries):
-    server.send_signal(2)
-    if server.wait() == 0:
-        if os.path.isdir(DATA):
-            os.rmdir(DATA)
-        os.rename(WORK, DATA)
-        print("restored", flush=True)
-        sys.exit(0)
-text = read(LOG)
-reached = re.findall(r"last completed transaction was at log time ([-0-9: .]+)", text)
-fatal = re.findall(r"(?:FATAL|PANIC): +(.*)", text)
-if fatal and "before configured recovery target" in fatal[-1]:
-    latest = " and the latest %sZ" % reached[-1].strip()[:19].replace(" ", "T") if reached else ""
-    fail("%s cannot be reached; the earliest possible time is %s%s" % (wanted["targetTime"], instant(first), latest))
-fail("PostgreSQL: " + ("; ".join(fatal[-2:]) or text[-500:]))
+
+
+def replay(settings):
+    """Replays WAL and stops the server; returns what it logged when that failed."""
+    server = serve(binaries, WORK, LOG, settings)
+    if accepts(server, binaries):
+        server.send_signal(2)
+        if server.wait() == 0:
+            return None
+    return read(LOG)
+
+
+log = replay({})
+short = log is not None and "recovery ended before configured recovery target was reached" in log
+if short and not breaks_off(log, segment):
+    # Nothing committed between the last transaction in the archive and the target: all there is is as it was then.
+    print("no transaction after %s" % last_commit(log), flush=True)
+    log = replay({"recovery_target_time": ""})
+elif short:
+    fail("%s cannot be reached: WAL is missing after %s; the earliest possible time is %s" %
+         (wanted["targetTime"], last_commit(log), first))
+if log is None:
+    if os.path.isdir(DATA):
+        os.rmdir(DATA)
+    os.rename(WORK, DATA)
+    print("restored", flush=True)
+    sys.exit(0)
+fatal = re.findall(r"(?:FATAL|PANIC): +(.*)", log)
+if fatal and "before consistent recovery point" in fatal[-1]:
+    fail("%s is too early: %s" % (wanted["targetTime"], reachable))
+fail("PostgreSQL: " + ("; ".join(fatal[-2:]) or log[-500:]))
 `;

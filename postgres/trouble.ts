@@ -47,6 +47,7 @@ const passing = new Set(["ContainerCreating", "PodInitializing"]);
 const alternating: Record<string, string> = { ErrImagePull: "ImagePullBackOff" };
 /** Longest part of a container's last words that is passed on. */
 const wordsLengthMax = 300;
+const restoreLengthMax = 1000;
 
 /** Why the pod cannot run, or `undefined` when it runs or is on its way. */
 export function podTrouble(pod: TroubledPodView): Trouble | undefined {
@@ -87,6 +88,8 @@ function restoreReason(ended: { readonly message?: string } | undefined): string
 function lastWords(
   ended: { readonly message?: string; readonly reason?: string; readonly exitCode?: number } | undefined,
 ) {
-  const words = ended?.message?.trim().replace(/\s+/g, " ").slice(-wordsLengthMax);
-  return words || undefined;
+  const words = ended?.message?.trim().replace(/\s+/g, " ");
+  // A restore's words are a sentence that begins with what matters, a log ends with it.
+  return (restoreReason(ended) ? words?.slice(0, restoreLengthMax) : words?.slice(-wordsLengthMax)) ||
+    undefined;
 }
