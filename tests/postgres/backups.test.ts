@@ -128,7 +128,7 @@ test("archive_mode is always on, and only what can be reloaded differs: switchin
 test("with backups a segment is closed in time for the promise of 60 s, whatever the Database asks for", () => {
   const timeout = (archive_timeout?: string) => {
     const database = databaseOf();
-    const parameters = archive_timeout === undefined ? {} : { archive_timeout };
+    const parameters: Record<string, string> = archive_timeout === undefined ? {} : { archive_timeout };
     return settings({ ...database, spec: { ...database.spec, parameters } })["archive_timeout"];
   };
   for (const given of [undefined, "0", "300", "5min", "1h"]) assert.is(timeout(given), "50s", given);
