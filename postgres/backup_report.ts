@@ -3,7 +3,7 @@
  * @module
  */
 import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
-import { drillReport } from "./drill.ts";
+import { drillReport, isTime } from "./drill.ts";
 import { annotation } from "./names.ts";
 import type { Sight } from "./sight.ts";
 import type { Claim } from "./status.ts";
@@ -77,16 +77,12 @@ function fields(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
 }
 
-function isTime(value: unknown): value is string {
-  return typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value);
-}
-
 /** status.backup. What is known stays while nobody leads; results stay until there are newer ones. */
 export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
   const { database } = sight;
   if (!database.spec.backups) return undefined;
   const before = database.status?.backup;
-  const tried = drillReport(sight.backupPods);
+  const tried = drillReport(sight.backupPods, sight.jobs);
   const drill = tried && !(before?.drill && before.drill.time > tried.time) ? tried : before?.drill;
   const report = backupReport(sight);
   if (!report) return drill ? { ...before, drill } : before;

@@ -6,7 +6,7 @@
  * @module
  */
 import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
-import type { CronJob } from "../types/batch/v1.ts";
+import type { CronJob, StoredJob } from "../types/batch/v1.ts";
 import type { PodSpec, StoredPod } from "../types/core/v1.ts";
 import { backupFolder } from "./backup_scripts.ts";
 import { backupLabels, repositoryFolder, scheduled } from "./backups.ts";
@@ -14,7 +14,7 @@ import { type Database, type OwnerReference, storageOf } from "./database.ts";
 import { identityOf, namesOf, ownedMetadata } from "./names.ts";
 import { folder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
-import { privateServer, words } from "./private_server.ts";
+import { privateServer, reach, words } from "./private_server.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
 /** What a drill found. */
@@ -22,6 +22,7 @@ export type Drill = NonNullable<NonNullable<DatabaseStatus["backup"]>["drill"]>;
 
 const container = "drill";
 const drillFolder = "/drill";
+const deadlineSeconds = 86_400;
 
 /** `drill.py BINARIES` */
 export const drill =
@@ -40,6 +41,7 @@ COMMAND = ["pgbackrest", "--config=" + CONFIG, "--stanza=db"]
 LOG = "/tmp/server.log"
 ${words}
 ${privateServer}
+${reach}
 binaries, = sys.argv[1:]
 started = time.monotonic()
 found = {"passed": False}
@@ -69,11 +71,13 @@ def run(*arguments):
 lines = [line for line in secret.splitlines() if not re.match("archive-|spool-path|pg1-", line)]
 with os.fdopen(os.open(CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
     file.write("\\n".join([*lines, "pg1-path=" + DATA, ""]))
-stanzas = json.loads(run("info", "--output=json"))
-backups = [one for one in (stanzas[0]["backup"] if stanzas else []) if not one.get("error")]
+stanza = next(iter(json.loads(run("info", "--output=json"))), None)
+backups = [one for one in (stanza["backup"] if stanza else []) if not one.get("error")]
 if not backups:
     end("the repository has no backup")
-found["backup"] = max(backups, key=lambda one: one["timestamp"]["stop"])["label"]
+last = max(backups, key=lambda one: one["timestamp"]["stop"])
+segment, _ = newest(stanza, last)
+found["backup"] = last["label"]
 shutil.rmtree(DATA, ignore_errors=True)
 os.makedirs(DATA, 0o700)
 run("restore", "--set=" + found["backup"])
@@ -82,12 +86,15 @@ if not accepts(server, binaries):
     fatal = re.findall(r"(?:FATAL|PANIC): +(.*)", read(LOG))
     end("PostgreSQL: " + ("; ".join(fatal[-2:]) or read(LOG)[-500:]))
 found["durationSeconds"] = round(time.monotonic() - started)
+log = read(LOG)
+if last_commit(log):
+    found["lastTransactionTime"] = last_commit(log)
 
 
 def ask(statement, database="postgres"):
     answer = subprocess.run(
         [binaries + "/psql", "-h", "/tmp", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", connection(database)],
-        input=statement, capture_output=True, text=True)
+        env=ALONE, input=statement, capture_output=True, text=True)
     if answer.returncode:
         server.send_signal(2)
         end("PostgreSQL: " + answer.stderr)
@@ -99,12 +106,17 @@ def connection(database):
     return "dbname='%s'" % database.replace("\\\\", "\\\\\\\\").replace("'", "\\\\'")
 
 
-names = json.loads(ask("SELECT json_agg(datname) FROM pg_database WHERE datallowconn"))
+# Every name is PostgreSQL's own: this is a superuser, in databases that belong to others.
+names = json.loads(ask("SELECT pg_catalog.json_agg(datname) FROM pg_catalog.pg_database WHERE datallowconn"))
 found["databases"] = len(names)
-found["relations"] = sum(int(ask("SELECT count(*) FROM pg_class", name)) for name in names)
+found["relations"] = sum(int(ask("SELECT pg_catalog.count(*) FROM pg_catalog.pg_class", name)) for name in names)
 server.send_signal(2)
-found["passed"] = server.wait() == 0
-end(None if found["passed"] else "the server did not stop in order")
+if server.wait() != 0:
+    end("the server did not stop in order")
+if breaks_off(log, segment):
+    end("WAL is missing: of what was archived after the backup, the replay did not reach the end")
+found["passed"] = True
+end()
 `;
 
 /** The CronJob of the drill; without a schedule it is suspended, to make Jobs from by hand. */
@@ -127,10 +139,10 @@ export function desiredDrill(
       image,
       imagePullPolicy: "IfNotPresent",
       command: ["python3", `${folder.config}/drill.py`, binaryFolder(majorOf(database))],
-      resources: {
-        requests: { cpu: "100m", memory: "256Mi" },
-        ...(resources?.limits ? { limits: { ...resources.limits } } : {}),
-      },
+      // A request may not be more than its limit; where there are limits they are the requests too.
+      resources: resources?.limits
+        ? { limits: { ...resources.limits } }
+        : { requests: { cpu: "100m", memory: "256Mi" } },
       securityContext: containerSecurity,
       volumeMounts: [
         { name: "config", mountPath: folder.config, readOnly: true },
@@ -191,7 +203,7 @@ export function desiredDrill(
         metadata: { labels },
         spec: {
           backoffLimit: 0,
-          activeDeadlineSeconds: 86_400,
+          activeDeadlineSeconds: deadlineSeconds,
           // The volume goes with the pod: ten minutes are enough to read its last words.
           ttlSecondsAfterFinished: 600,
           template: { metadata: { labels }, spec },
@@ -201,9 +213,23 @@ export function desiredDrill(
   };
 }
 
-/** The newest result among these pods. */
-export function drillReport(pods: readonly StoredPod[]): Drill | undefined {
-  return pods.flatMap(drillOf).toSorted((a, b) => a.time < b.time ? 1 : -1)[0];
+/** The newest result among these pods, and among these Jobs those that took too long: no pod is left of them. */
+export function drillReport(pods: readonly StoredPod[], jobs: readonly StoredJob[] = []): Drill | undefined {
+  const results = [...pods.flatMap(drillOf), ...jobs.flatMap(overdue)];
+  return results.toSorted((a, b) => a.time < b.time ? 1 : -1)[0];
+}
+
+function overdue({ spec, status }: StoredJob): Drill[] {
+  if (spec?.template.spec?.containers[0]?.name !== container) return [];
+  const ended = status?.conditions?.find(({ type, status, reason }) =>
+    type === "Failed" && status === "True" && reason === "DeadlineExceeded"
+  );
+  if (!ended) return [];
+  return [{
+    time: String(ended.lastTransitionTime),
+    passed: false,
+    message: `It did not end within ${deadlineSeconds / 3600} hours: its pod did not start, or was too slow`,
+  }];
 }
 
 function drillOf(pod: StoredPod): Drill[] {
@@ -217,11 +243,17 @@ function drillOf(pod: StoredPod): Drill[] {
     time: String(ended.finishedAt),
     passed,
     backup: typeof found["backup"] === "string" ? found["backup"].slice(0, 63) : undefined,
+    lastTransactionTime: isTime(found["lastTransactionTime"]) ? found["lastTransactionTime"] : undefined,
     durationSeconds: count(found["durationSeconds"]),
     databases: count(found["databases"]),
     relations: count(found["relations"]),
     message: passed ? undefined : (message ?? ended.reason ?? `exit code ${ended.exitCode}`).slice(0, 1000),
   }];
+}
+
+/** Whether this is a time as the programs of backups write it. */
+export function isTime(value: unknown): value is string {
+  return typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value);
 }
 
 function parsed(text: string | undefined): Record<string, unknown> {

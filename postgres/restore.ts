@@ -104,14 +104,14 @@ if not backups:
 stops = [one["timestamp"]["stop"] + 1 for one in backups]
 segment, arrived = newest(stanza, backups[-1])
 first, latest = instant(min(stops)), instant(max(*stops, arrived))
-reachable = "the earliest possible time is %s, the latest %s" % (first, latest)
+early = "%s is before the earliest possible time %s; the latest is %s" % (wanted.get("targetTime"), first, latest)
 options = ["--set=" + wanted["backup"]] if wanted.get("backup") else []
 if wanted.get("targetTime"):
     target = datetime.datetime.fromisoformat(wanted["targetTime"])
     if target < datetime.datetime.fromisoformat(first):
-        fail("%s is too early: %s" % (wanted["targetTime"], reachable))
+        fail(early)
     if target > datetime.datetime.fromisoformat(latest):
-        fail("%s is too late: %s" % (wanted["targetTime"], reachable))
+        fail("%s is after the latest possible time %s; the earliest is %s" % (wanted["targetTime"], latest, first))
     text = target.astimezone(datetime.timezone.utc).isoformat(" ", "milliseconds")[:23] + "+00"
     options += ["--type=time", "--target=" + text, "--target-action=promote"]
 elif options:
@@ -157,6 +157,6 @@ if log is None:
     sys.exit(0)
 fatal = re.findall(r"(?:FATAL|PANIC): +(.*)", log)
 if fatal and "before consistent recovery point" in fatal[-1]:
-    fail("%s is too early: %s" % (wanted["targetTime"], reachable))
+    fail(early)
 fail("PostgreSQL: " + ("; ".join(fatal[-2:]) or log[-500:]))
 `;

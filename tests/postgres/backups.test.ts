@@ -177,7 +177,7 @@ test("a backup's pod is no member, passes restricted, and holds the agent's toke
 
 test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
   for (const source of [agent(["a"]), memberLibrary, backupAgent, backupOrder, restore, drill]) {
-    const variables = [...source.matchAll(/environ\[?"?([A-Z_]*)/g)].map(([, name]) => name);
+    const variables = [...source.matchAll(/environ(?!, "PGOPTIONS")\[?"?([A-Z_]*)/g)].map(([, name]) => name);
     assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
     assert.not.match(source, /undefined|\[object/);
   }
@@ -313,6 +313,7 @@ test("a drill's last words become its result; one that was killed has failed; th
     durationSeconds: 7,
     databases: 3,
     relations: 900,
+    lastTransactionTime: "2026-11-23T10:30:00Z",
   };
   const passed = ended("2026-11-23T11:00:00Z", 0, JSON.stringify(words));
   const killed = ended("2026-11-23T12:00:00Z", 137, undefined, "OOMKilled");
@@ -324,6 +325,19 @@ test("a drill's last words become its result; one that was killed has failed; th
   assert.is(report(ended("t", 1, '{"passed": true}'))?.passed, false);
   assert.is(report(ended("t", 1, '{"passed": false, "message": "no backup"}'))?.message, "no backup");
   assert.is(report(ended("t", 0, "[1"))?.passed, false);
+  const overdue = (name: string, reason: string) => ({
+    spec: { template: { spec: { containers: [{ name }] } } },
+    status: {
+      conditions: [{ type: "Failed", status: "True", reason, lastTransitionTime: "2026-11-24T11:00:00Z" }],
+    },
+  });
+  for (
+    const [name, reason, want] of [
+      ["drill", "DeadlineExceeded", "2026-11-24T11:00:00Z"],
+      ["drill", "BackoffLimitExceeded", "2026-11-23T11:00:00Z"],
+      ["backup", "DeadlineExceeded", "2026-11-23T11:00:00Z"],
+    ] as const
+  ) assert.is(drillReport([passed] as never, [overdue(name, reason)] as never)?.time, want);
   const sight = { ...sightOf(healthy), backupPods: [killed] } as never;
   assert.is(backupCondition(sight)?.reason, "DrillFailed");
 });
@@ -331,6 +345,9 @@ test("a drill's last words become its result; one that was killed has failed; th
 test("the drill's pod sees the repository and a volume of its own, neither the token nor the members' data", () => {
   const pod = (database: Database) =>
     desiredDrill(database, [], { image: "i" }).spec!.jobTemplate.spec!.template.spec!;
+  const limited = databaseOf();
+  const resources = { limits: { cpu: "50m", memory: "128Mi" } };
+  assert.equal(pod({ ...limited, spec: { ...limited.spec, resources } }).containers[0]?.resources, resources);
   const { volumes, automountServiceAccountToken, containers } = pod(databaseOf());
   assert.is(automountServiceAccountToken, false);
   assert.is(containers[0]?.securityContext?.readOnlyRootFilesystem, true);

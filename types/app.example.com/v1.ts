@@ -869,10 +869,12 @@ export interface DatabaseStatusBackup {
    * Format: date-time
    */
   archivePendingSince?: string;
+  /** A backup that holds pages with wrong checksums, as the database itself does. It is restored only when spec.restoreFrom.backup names it. Only there while no later backup is whole. */
+  damaged?: DatabaseStatusBackupDamaged;
   /** The last restore that was tried out. */
   drill?: DatabaseStatusBackupDrill;
   /**
-   * When the oldest backup ended, the earliest time that can be restored.
+   * A second after the oldest backup ended, the earliest time that can be restored.
    *
    * Format: date-time
    */
@@ -1068,6 +1070,21 @@ export interface DatabaseStatusUsers {
   secretName?: string;
 }
 
+export interface DatabaseStatusBackupDamaged {
+  /**
+   * Its label.
+   *
+   * Length: at most 63
+   */
+  id: string;
+  /**
+   * When it ended.
+   *
+   * Format: date-time
+   */
+  time: string;
+}
+
 export interface DatabaseStatusBackupDrill {
   /**
    * The backup that was restored.
@@ -1089,6 +1106,12 @@ export interface DatabaseStatusBackupDrill {
    * Value: at least 0
    */
   durationSeconds?: number;
+  /**
+   * When the last transaction that was replayed had committed; absent when there was none after the backup.
+   *
+   * Format: date-time
+   */
+  lastTransactionTime?: string;
   /**
    * Why it failed.
    *
