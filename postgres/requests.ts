@@ -5,10 +5,14 @@
  */
 import type { DatabaseStatus, StoredDatabase } from "../types/app.example.com/v1.ts";
 import { type BackupType } from "./backups.ts";
+import { sizeOf } from "./database.ts";
 import { successor } from "./decide.ts";
-import { annotation } from "./names.ts";
+import { annotation, ordinalOf } from "./names.ts";
 import type { Sight } from "./sight.ts";
 import { situationOf } from "./situation.ts";
+
+/** Longest request that is written down in status.operations: see crd.yaml. */
+const askedLengthMax = 253;
 
 /** status.operations. */
 export type Operations = NonNullable<DatabaseStatus["operations"]>;
@@ -27,19 +31,32 @@ export interface Refusal {
 export function switchoverRequest(sight: Sight): { operations: Operations; refusal?: Refusal } {
   const { database, patroni, pods } = sight;
   const { backup, switchover, switchoverTo } = database.status?.operations ?? {};
-  const asked = database.metadata.annotations?.[annotation.switchover];
-  if (asked === undefined || asked === switchover) {
-    const isDone = switchoverTo !== undefined && (patroni.primary === switchoverTo || asked === undefined);
-    return { operations: { backup, switchover, switchoverTo: isDone ? undefined : switchoverTo } };
-  }
-  const [, target, id] = /^([a-z0-9-]{1,63}|any)@(.{1,180})$/.exec(asked) ?? [];
+  const text = database.metadata.annotations?.[annotation.switchover];
+  const asked = text?.slice(0, askedLengthMax);
   const names = pods.map((pod) => pod.metadata?.name);
-  if (!target || !id || (target !== "any" && !names.includes(target))) {
+  if (text === undefined || asked === undefined || asked === switchover) {
+    const isDone = switchoverTo === undefined || patroni.primary === switchoverTo || asked === undefined;
+    if (isDone) return { operations: { backup, switchover } };
+    // Carried out later it would surprise: what cannot be done any more is forgotten.
+    if (sizeOf(database) === 0 || !stays(database, switchoverTo)) {
+      const note = `Not switching over to ${switchoverTo}: it is no member any more`;
+      return {
+        operations: { backup, switchover },
+        refusal: { reason: "SwitchoverRefused", note, action: "Switchover" },
+      };
+    }
+    return { operations: { backup, switchover, switchoverTo } };
+  }
+  const [, target, id] = /^([a-z0-9-]{1,63}|any)@(.{1,180})$/.exec(text) ?? [];
+  const isMember = target === "any"
+    ? sizeOf(database) > 0
+    : names.includes(target ?? "") && stays(database, target ?? "");
+  if (!target || !id || !isMember) {
     const note =
       `Annotation ${annotation.switchover}: expected "<member>@<id>" or "any@<id>", with a member of this ` +
-      `Database (${names.join(", ")}), got "${asked.slice(0, 200)}"`;
+      `Database (${names.join(", ")}), got "${text.slice(0, 200)}"`;
     return {
-      operations: { backup, switchover: asked.slice(0, 253) },
+      operations: { backup, switchover: asked },
       refusal: { reason: "SwitchoverRefused", note, action: "Switchover" },
     };
   }
@@ -50,6 +67,11 @@ export function switchoverRequest(sight: Sight): { operations: Operations; refus
       ...(to === undefined ? { switchover } : { switchover: asked, switchoverTo: to }),
     },
   };
+}
+
+/** True for a member that the Database keeps. */
+function stays(database: StoredDatabase, member: string): boolean {
+  return (ordinalOf(database.metadata.name, member) ?? Infinity) < sizeOf(database);
 }
 
 /** The id ends a Job's name, of at most 63 characters, apart from those of the CronJobs. */
@@ -65,12 +87,13 @@ export function gapBackupId({ lastWal }: { readonly lastWal: string }): string {
 export function backupRequest(
   { metadata, status }: StoredDatabase,
 ): { asked?: string; backup?: { id: string; type: BackupType }; refusal?: Refusal } {
-  const asked = metadata.annotations?.[annotation.backup];
-  if (asked === undefined || asked === status?.operations?.backup) return {};
-  const [, type = "full", id] = backupId.exec(asked) ?? [];
+  const text = metadata.annotations?.[annotation.backup];
+  const asked = text?.slice(0, askedLengthMax);
+  if (text === undefined || asked === undefined || asked === status?.operations?.backup) return {};
+  const [, type = "full", id] = backupId.exec(text) ?? [];
   if (id !== undefined) return { asked, backup: { id, type: type as BackupType } };
   const note =
     `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 15 ` +
-    `lower-case letters, digits and dashes, got "${asked.slice(0, 200)}"`;
-  return { asked: asked.slice(0, 253), refusal: { reason: "BackupRefused", note, action: "BackUp" } };
+    `lower-case letters, digits and dashes, got "${text.slice(0, 200)}"`;
+  return { asked, refusal: { reason: "BackupRefused", note, action: "BackUp" } };
 }
