@@ -1,5 +1,6 @@
 /**
- * The gate in front of the API server: counts requests, and refuses writes of a process that does not lead.
+ * The gate in front of the API server: counts requests, hears its warnings, and refuses writes of a process that does
+ * not lead.
  *
  * Leader election does not fence: a process that was frozen for a minute wakes up in the middle of a reconcile. Looking
  * at the lease's age before each write stops it there.
@@ -13,10 +14,12 @@ import type { RequestOptions, RestClient } from "./types.ts";
 export interface Gate {
   mayWrite(): boolean;
   onRequest(labels: { code: string; method: string }): void;
+  onWarning(text: string): void;
 }
 
 /** The same connection, behind the gate. */
 export function gatedRest(rest: RestClient, gate: Gate): RestClient {
+  const onWarning = (text: string) => gate.onWarning(text);
   const performRequest = async (options: RequestOptions): Promise<unknown> => {
     const { method, path } = options;
     const beforeSend = () => {
@@ -27,7 +30,11 @@ export function gatedRest(rest: RestClient, gate: Gate): RestClient {
     if (writes) beforeSend();
     try {
       // Asked again when its turn has come: the process may have been frozen while it waited.
-      const answer: unknown = await rest.performRequest(writes ? { ...options, beforeSend } : options);
+      const answer: unknown = await rest.performRequest({
+        ...options,
+        onWarning,
+        ...(writes ? { beforeSend } : {}),
+      });
       gate.onRequest({ code: method === "POST" ? "201" : "200", method });
       return answer;
     } catch (error) {

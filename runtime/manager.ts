@@ -26,6 +26,7 @@ import { processCosts } from "./platform/process.ts";
 import { type Clock, type Random, sleep, withDeadline } from "./ports.ts";
 import { SplitClient } from "./split_client.ts";
 import type { AnyResource, KubernetesObject, Resource } from "./types.ts";
+import { WarningHandler } from "./warnings.ts";
 
 const CACHE_SYNC_TIMEOUT_MS = 120_000;
 /** A pod has 30 s to end; ours is gone within 10. */
@@ -75,7 +76,12 @@ export class Manager {
     this.log = options.log ?? createLogger({ clock: this.#clock });
     this.metrics = new MetricsRegistry();
     this.#metrics = createRuntimeMetrics(this.metrics);
-    this.#gate = { mayWrite: () => true, onRequest: (labels) => this.#metrics.requests.inc(labels) };
+    const warnings = new WarningHandler(this.log.named("api_warnings"), this.#metrics.warnings);
+    this.#gate = {
+      mayWrite: () => true,
+      onRequest: (labels) => this.#metrics.requests.inc(labels),
+      onWarning: (text) => warnings.handle(text),
+    };
     const clientOptions = { fieldManager: options.name, clock: this.#clock };
     this.liveClient = new Client(gatedRest(options.rest, this.#gate), clientOptions);
     this.client = new SplitClient(this.liveClient, (resource) => this.#informersOf(resource));

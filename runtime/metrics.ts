@@ -259,6 +259,7 @@ export function createRuntimeMetrics(registry: MetricsRegistry) {
     queueRetries: counter("workqueue_retries_total", "Keys added after a failure."),
     leader: gauge("leader_election_master_status", "1 while this process leads."),
     requests: counter("rest_client_requests_total", "Requests to the API server by status code and method."),
+    warnings: counter("rest_client_warnings_total", "Warnings in answers of the API server."),
     informerObjects: gauge("informer_objects", "Objects in the cache."),
     informerAge: gauge(
       "informer_cache_age_seconds",

@@ -30,6 +30,8 @@ export interface RequestOptions {
   expectTunnel?: string[];
   /** Called at the last moment before the request is sent, each time; what it throws keeps it from being sent. */
   beforeSend?: () => void;
+  /** Called with the text of each warning that the answer carries, a refusal too. */
+  onWarning?: (text: string) => void;
 }
 
 /** Something that performs requests against one API server. */

@@ -14,6 +14,7 @@ import { Buffer } from "node:buffer";
 import { ApiError, DeadlineError, type Status } from "../errors.ts";
 import { abortReason, type Clock } from "../ports.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../types.ts";
+import { parseWarnings } from "../warnings.ts";
 import type { Credentials } from "./authentication.ts";
 import { systemClock } from "./clock.ts";
 import { Connections } from "./connections.ts";
@@ -117,6 +118,9 @@ export class HttpTransport implements RestClient {
           continue;
         }
         throw error;
+      }
+      if (options.onWarning) {
+        for (const text of parseWarnings(answer.headers.get("warning") ?? "")) options.onWarning(text);
       }
       if (answer.status >= 200 && answer.status < 300) return answer;
       const error = await this.#refusal(answer, options);

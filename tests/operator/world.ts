@@ -18,6 +18,7 @@ import {
   type RequestOptions,
   type RestClient,
 } from "../../runtime/mod.ts";
+import { parseWarnings } from "../../runtime/warnings.ts";
 import { databases, type DatabaseSpec, type StoredDatabase } from "../../types/app.example.com/v1.ts";
 import { until } from "../within.ts";
 
@@ -41,6 +42,7 @@ export function restOf(api: EmbeddedApi): RestClient {
         ...(options.abortSignal ? { signal: options.abortSignal } : {}),
       }),
     );
+    parseWarnings(response.headers.get("warning") ?? "").forEach((text) => options.onWarning?.(text));
     if (!response.ok) {
       const status = await response.json() as { message: string; reason?: string; details?: never };
       throw new ApiError(response.status, status.message, {

@@ -222,6 +222,7 @@ test("rule 46: the metrics of controller-runtime are there at 0 from the start, 
     'workqueue_queue_duration_seconds_count{name="widget-controller",controller="widget-controller"}',
     'workqueue_work_duration_seconds_count{name="widget-controller",controller="widget-controller"}',
     'leader_election_master_status{name="test-operator"}',
+    "rest_client_warnings_total",
     'informer_cache_age_seconds{kind="widgets.example.com"}',
     'informer_watch_restarts_total{kind="widgets.example.com",reason="ended"}',
   ];

@@ -140,7 +140,7 @@ test("a leader that lost its lease while a write waited for its turn does not se
     else write(json({}));
   }, async ({ transport, server }) => {
     let leads = true;
-    const rest = gatedRest(transport, { mayWrite: () => leads, onRequest: () => {} });
+    const rest = gatedRest(transport, { mayWrite: () => leads, onRequest: () => {}, onWarning: () => {} });
     const send = (method: string) => rest.performRequest({ method, path: "/x", expectJson: true });
     const reads = Array.from({ length: 5 }, () => send("GET")); // every connection is taken
     await until(2_000, "all connections to be in use", () => waiting.length === 5);
@@ -457,6 +457,23 @@ test("nothing listens: the error names the server and the reason; after close ev
   );
   transport.close();
   assert.match((await failure(transport.performRequest(get))).message, /the connection was closed/);
+});
+
+test("warnings are heard, on a refusal and on a watch too", async () => {
+  const headers = 'warning: 299 - "one"\r\nWarning: 299 - "two"\r\n';
+  await withServer((request, write) => {
+    const watches = request.startsWith("GET /base/watch");
+    if (watches) write(`HTTP/1.1 200 OK\r\n${headers}transfer-encoding: chunked\r\n\r\n0\r\n\r\n`);
+    else write(json({ kind: "Status" }, request.startsWith("GET") ? "200 OK" : "403 Forbidden", headers));
+  }, async ({ transport }) => {
+    const heard: string[] = [];
+    const gate = { mayWrite: () => true, onRequest: () => {}, onWarning: (text: string) => heard.push(text) };
+    const rest = gatedRest(transport, gate);
+    await rest.performRequest({ method: "GET", path: "/a", expectJson: true });
+    await rest.performRequest({ method: "POST", path: "/a", bodyJson: {}, expectJson: true }).catch(() => {});
+    await rest.performRequest({ method: "GET", path: "/watch", expectStream: true });
+    assert.equal(heard, ["one", "two", "one", "two", "one", "two"]);
+  });
 });
 
 test.run();
