@@ -19,7 +19,7 @@ import { type OwnerReference, sizeOf } from "./database.ts";
 import type { Step } from "./decide.ts";
 import { desiredDisruptionBudget } from "./disruption_budget.ts";
 import { desiredDrill } from "./drill.ts";
-import { annotation, namesOf } from "./names.ts";
+import { annotation, namesOf, ordinalOf } from "./names.ts";
 import { desiredNetworkPolicy } from "./network_policy.ts";
 import { desiredPatroniConfigMap } from "./patroni.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
@@ -160,12 +160,17 @@ function sameData(
   return names.length === Object.keys(seen).length && names.every((name) => wanted[name] === seen[name]);
 }
 
-/** What runs PostgreSQL. The Role names the members: it grows before the StatefulSet does. */
+/**
+ * What runs PostgreSQL. The Role names the members: it grows before the StatefulSet does, and names those that stop until
+ * they are gone, as they tell of it on their pods.
+ */
 function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, options: PlanOptions): Wanted[] {
   const { owner } = options;
   const present = sight.statefulSet?.spec?.replicas ?? 0;
   const replicas = step.kind === "scale" ? step.replicas : present;
-  const members = Math.max(replicas, present, sizeOf(effective));
+  const { name } = sight.database.metadata;
+  const running = sight.pods.map(({ metadata }) => 1 + (ordinalOf(name, metadata?.name ?? "") ?? -1));
+  const members = Math.max(replicas, present, sizeOf(effective), ...running);
   const budget = desiredDisruptionBudget(effective, owner);
   const upgradeFiles = { replaced: sight.patroni.config?.replaced, upgrade: upgradeOrder(sight) };
   const store = sight.storeClaims.get(namesOf(sight.database.metadata.name).backup);

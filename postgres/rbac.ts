@@ -50,8 +50,10 @@ export function desiredRole(
         apiGroups: [""],
         resources: ["configmaps"],
         resourceNames: [names.leader, names.config, names.sync, names.failover],
-        verbs: ["get", "patch", "update"],
+        verbs: ["patch"],
       },
+      // Read again by itself after a conflict about the lock; everything else comes from the watch.
+      { apiGroups: [""], resources: ["configmaps"], resourceNames: [names.leader], verbs: ["get"] },
       { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] },
       { apiGroups: [""], resources: ["pods"], resourceNames: pods, verbs: ["patch"] },
     ],

@@ -158,6 +158,29 @@ test("kubectl scale works through the scale subresource", async ({ world }) => {
   assert.is(status?.selector, "app.example.com/database=orders,app.example.com/component=postgres");
 });
 
+test("the members' Role names each member from before its pod is there until it is gone", async ({ world }) => {
+  const unnamed = new Set<string>();
+  world.api.intercept = {
+    before: () => {
+      const rules = world.find("rbac.authorization.k8s.io/roles", "orders")?.["rules"] as
+        | { resourceNames?: string[] }[]
+        | undefined;
+      const named = new Set(rules?.flatMap(({ resourceNames = [] }) => resourceNames));
+      for (const pod of world.names("/pods", "orders")) if (!named.has(pod)) unnamed.add(pod);
+      return undefined;
+    },
+  };
+  await world.apply("orders", { size: 2 });
+  await world.reason("orders", "Ready");
+  await world.apply("orders", { size: 3 });
+  await world.reason("orders", "Ready");
+  await world.apply("orders", { size: 1 });
+  await world.reason("orders", "Ready");
+  assert.equal([...unnamed], []);
+  const role = JSON.stringify(world.find("rbac.authorization.k8s.io/roles", "orders")?.["rules"]);
+  assert.ok(!role.includes("orders-1"), role);
+});
+
 test("claims of members scaled away stay, and go when asked for", async ({ world }) => {
   await world.apply("orders", { size: 2 });
   await world.reason("orders", "Ready");
