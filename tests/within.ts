@@ -23,16 +23,19 @@ export async function within<T>(ms: number, promise: Promise<T>, what: string): 
 /**
  * Calls `probe` every `everyMs` milliseconds until it returns something else than `undefined`, `false` or
  * `null`, and returns that. An error of the probe counts as "not yet" and is named when the deadline passes.
+ * When `signal` is aborted it rejects with its reason.
  */
 export async function until<T>(
   ms: number,
   what: string,
   probe: () => T | Promise<T>,
   everyMs = 20,
+  signal?: AbortSignal,
 ): Promise<Exclude<T, undefined | null | false>> {
   const end = Date.now() + ms;
   let last: unknown;
   while (true) {
+    signal?.throwIfAborted();
     try {
       const found = await probe();
       if (found !== undefined && found !== null && found !== false) {

@@ -89,23 +89,24 @@ export const worded = ({ verb, resource }: Grant): string => `${verb} ${resource
  * The API server behind its RBAC: a request that no grant allows is Forbidden, as the operator's ServiceAccount would see it.
  *
  * Server-side apply needs patch, and create too when the object is not there; which of both was needed is told by `exists`.
+ * A Role is written by those alone who hold all that it grants (pkg/registry/rbac/role/policybased/storage.go).
  */
 export function authorized(
   rest: RestClient,
   grants: readonly Grant[],
   { used, refused, exists }: {
-    used: Set<Grant>;
-    refused: Set<string>;
+    used: { add(grant: Grant): void };
+    refused: { add(words: string): void };
     exists(path: string): Promise<boolean>;
   },
 ): RestClient {
-  const permit = (asked: Attributes) => {
+  const permit = (asked: Attributes, why = "") => {
     const rule = grants.find(({ resource, verb, ...rest }) =>
       allows({ ...rest, resources: [resource], verbs: [verb] }, asked)
     );
     if (rule) used.add(rule);
     else {
-      refused.add(`${asked.verb} ${asked.resource}`);
+      refused.add(`${why}${asked.verb} ${asked.resource}`);
       const message =
         `${asked.resource} is forbidden: User "operator" cannot ${asked.verb} resource "${asked.resource}"`;
       throw new ApiError(403, message, { reason: "Forbidden" });
@@ -118,6 +119,12 @@ export function authorized(
       const applies = options.contentType?.includes("apply-patch") ?? false;
       if (applies && !asked.resource.includes("/") && !await exists(options.path)) {
         permit({ ...asked, verb: "create", name: undefined });
+      }
+      if (asked.resource === "roles" && options.bodyJson) {
+        for (const granted of grantsOf((options.bodyJson as unknown as Manifest).rules ?? [])) {
+          const { verb, resource, apiGroups: [group = ""], resourceNames: [name] = [] } = granted;
+          permit({ verb, resource, group, name }, "grant ");
+        }
       }
     }
     return await rest.performRequest(options as never);

@@ -64,6 +64,7 @@ export class World {
   /** Every line that the operator logged. */
   readonly log: string[] = [];
   #stop = new AbortController();
+  readonly #patience = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #manager: Manager | undefined;
   readonly #elects: boolean;
@@ -154,9 +155,19 @@ export class World {
     return this.client.get(databases, { namespace: "shop", name });
   }
 
+  /** Waits for something, up to 30 s: a machine under load is slow. Rejects at once after {@linkcode giveUp}. */
+  until<Found>(what: string, probe: () => Found | Promise<Found>) {
+    return until(30_000, what, probe, 20, this.#patience.signal);
+  }
+
+  /** Ends all waiting. */
+  giveUp(): void {
+    this.#patience.abort(new Error("it does not come to its end"));
+  }
+
   /** Waits until the newest generation is reported with this reason of Ready. */
   async reason(name: string, reason: string): Promise<StoredDatabase> {
-    return await until(8_000, `Database "${name}" to be ${reason}`, async () => {
+    return await this.until(`Database "${name}" to be ${reason}`, async () => {
       const database = await this.database(name);
       const ready = findCondition(database?.status?.conditions, "Ready");
       if (ready?.reason === reason && ready.observedGeneration === database!.metadata.generation) {

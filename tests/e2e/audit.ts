@@ -1,0 +1,90 @@
+/**
+ * What the ServiceAccounts of a run asked of the API server, from the cluster's audit log.
+ *
+ * E2E_AUDIT_LOG names the file: one audit.k8s.io/v1 Event a line, at level Metadata or more. Without it nothing is looked at.
+ * @module
+ */
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
+import process from "node:process";
+import { createInterface } from "node:readline";
+
+/** One request. */
+export interface Asked {
+  /** `namespace:name` of the ServiceAccount. */
+  readonly account: string;
+  /** Verb, resource with its subresource, and the object: `patch configmaps <name>-leader`. */
+  readonly what: string;
+  /** Whether RBAC allowed it. */
+  readonly allowed: boolean;
+}
+
+interface AuditEvent {
+  readonly stage?: string;
+  readonly verb: string;
+  readonly user: { readonly username: string };
+  readonly objectRef?: { readonly resource: string; readonly subresource?: string; readonly name?: string };
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Reads a line; nothing for one that is not of a ServiceAccount or not about an object. */
+export function askedIn(line: string): Asked | undefined {
+  if (!line.includes('"system:serviceaccount:')) return undefined;
+  const { stage, verb, user, objectRef, annotations } = JSON.parse(line) as AuditEvent;
+  if (stage !== "ResponseComplete" || !objectRef) return undefined;
+  const account = user.username.replace("system:serviceaccount:", "");
+  const { resource, subresource, name = "" } = objectRef;
+  // A Database's members are the ServiceAccount of its name.
+  const database = account.split(":")[1]!;
+  const object = name.startsWith(`${database}-`) || name === database
+    ? `<name>${name.slice(database.length).replace(/^-\d+$/, "-<ordinal>")}`
+    : name;
+  return {
+    account,
+    what: [verb, subresource ? `${resource}/${subresource}` : resource, object].filter(Boolean).join(" "),
+    allowed: annotations?.["authorization.k8s.io/decision"] !== "forbid",
+  };
+}
+
+/** What members ask, as it was seen; tests/operator/rbac.test.ts holds their Role against it. */
+export function membersRequests(): string[] {
+  const file = new URL("../operator/members_requests.json", import.meta.url);
+  return JSON.parse(readFileSync(file, "utf8")) as string[];
+}
+
+/** An audit log from now on; `undefined` without E2E_AUDIT_LOG. */
+export class AuditLog {
+  readonly #file: string;
+  readonly #from: number;
+
+  private constructor(file: string) {
+    this.#file = file;
+    this.#from = statSync(file).size;
+  }
+
+  static open(file = process.env.E2E_AUDIT_LOG): AuditLog | undefined {
+    if (!file) return undefined;
+    if (!existsSync(file)) throw new Error(`E2E_AUDIT_LOG: there is no file "${file}"`);
+    return new AuditLog(file);
+  }
+
+  /** What does not fit: requests that RBAC refused, and members' requests that were never seen before. */
+  async strange(
+    namespace: string,
+    operators: readonly string[],
+  ): Promise<{ strange: string[]; seen: number }> {
+    const known = new Set(membersRequests());
+    const strange = new Set<string>();
+    let seen = 0;
+    for await (const line of createInterface(createReadStream(this.#file, { start: this.#from }))) {
+      const asked = askedIn(line);
+      const isMember = asked?.account.startsWith(`${namespace}:`) && !asked.account.endsWith(":default");
+      if (!asked || !(isMember || operators.includes(asked.account))) continue;
+      seen++;
+      if (!asked.allowed) strange.add(`${asked.account} was refused: ${asked.what}`);
+      else if (isMember && !operators.includes(asked.account) && !known.has(asked.what)) {
+        strange.add(`a member asked what is not in tests/operator/members_requests.json: ${asked.what}`);
+      }
+    }
+    return { strange: [...strange], seen };
+  }
+}
