@@ -69,6 +69,9 @@ export function secretNameOf({ s3, volume }: Store): string | undefined {
   return s3?.secretName ?? volume?.secretName;
 }
 
+/** Where archive-push leaves word of what it does in the background. */
+export const spoolFolder = `${volumeFolder}/pgbackrest-spool`;
+
 /** Where the members mount the volume of spec.backups, and the one of spec.restoreFrom. */
 export const repositoryFolder = { own: "/repository", restore: "/restore" } as const;
 
@@ -130,7 +133,7 @@ export function repositoryConfig(database: Database, secret: RepositorySecret): 
     ["start-fast", "y"],
     ["archive-async", "y"],
     ["archive-push-queue-max", Math.floor(parseQuantity(storageOf(database)) / 4)],
-    ["spool-path", `${volumeFolder}/pgbackrest-spool`],
+    ["spool-path", spoolFolder],
     ["lock-path", "/tmp/pgbackrest"],
     ["log-level-file", "off"],
     ["log-level-console", "off"],

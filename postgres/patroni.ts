@@ -8,12 +8,14 @@
 import type { ConfigMap } from "../types/core/v1.ts";
 import { agent, memberLibrary } from "./agent.ts";
 import { tlsAgent } from "./tls_agent.ts";
-import { backupAgent, backupOrder } from "./backup_scripts.ts";
+import { backupAgent } from "./backup_agent.ts";
+import { backupOrder } from "./backup_scripts.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { drill } from "./drill.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
 import { identityOf, label, namesOf, ownedMetadata, patroniPort, postgresPort } from "./names.ts";
 import { exporterAgent, isMonitored, volumeAgent } from "./monitoring.ts";
+import { repositoryLibrary } from "./repository_library.ts";
 import { restore } from "./restore.ts";
 import {
   application,
@@ -130,6 +132,7 @@ export function desiredPatroniConfigMap(
       "volume_agent.py": volumeAgent,
       "exporter_agent.py": exporterAgent,
       "backup_agent.py": backupAgent,
+      "repository.py": repositoryLibrary,
       "users_agent.py": usersAgent,
       "tls_agent.py": tlsAgent,
       "backup.py": backupOrder,

@@ -2,7 +2,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { backupCondition, backupReport, backupStatus } from "../../postgres/backup_report.ts";
 import { agent, memberLibrary } from "../../postgres/agent.ts";
-import { backupAgent, backupOrder } from "../../postgres/backup_scripts.ts";
+import { backupAgent } from "../../postgres/backup_agent.ts";
+import { backupOrder } from "../../postgres/backup_scripts.ts";
+import { repositoryLibrary } from "../../postgres/repository_library.ts";
 import { desiredDrill, drill, drillReport } from "../../postgres/drill.ts";
 import { finalBackup } from "../../postgres/final_backup.ts";
 import { namesOf } from "../../postgres/names.ts";
@@ -176,7 +178,9 @@ test("a backup's pod is no member, passes restricted, and holds the agent's toke
 });
 
 test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
-  for (const source of [agent(["a"]), memberLibrary, backupAgent, backupOrder, restore, drill]) {
+  for (
+    const source of [agent(["a"]), memberLibrary, backupAgent, repositoryLibrary, backupOrder, restore, drill]
+  ) {
     const variables = [...source.matchAll(/environ(?!, "PGOPTIONS")\[?"?([A-Z_]*)/g)].map(([, name]) => name);
     assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
     assert.not.match(source, /undefined|\[object/);
