@@ -24,7 +24,6 @@ import {
   createManager,
   deepEqual,
   deleteAsRead,
-  type EventRecorder,
   flagAddress,
   flagCount,
   flagList,
@@ -36,6 +35,7 @@ import {
   type Invocation,
   isAlreadyExists,
   isConflict,
+  isControlledBy,
   isForbidden,
   isInvalid,
   isNotFound,
@@ -79,11 +79,11 @@ import {
   claimChanges,
   conditionsOf,
   configMapFacts,
+  configured,
   decide,
   defaultImageTemplate,
   deletionPolicyOf,
   desiredSwitchover,
-  dynamicConfig,
   effectiveDatabase,
   factsOf,
   type Feature,
@@ -98,33 +98,35 @@ import {
   label,
   measureAll,
   measurementHelp,
-  membersHaveTls,
   namesOf,
-  nextDynamicConfig,
   othersSecrets,
   planOf,
   type PlanOptions,
   podFacts,
   type Problem,
   reloadMs,
+  remembered,
   restoredClaim,
   restores,
   secretsOf,
   type Sight,
   sightOf,
   situationOf,
-  sizeOf,
+  type StateAnnotations,
   type Step,
   switchoverRequest,
   transitions,
   underWay,
+  unseenNames,
   type Unwanted,
   upgradeChanges,
+  upgradeJobs,
   upgradeStatus,
   usersOutcome,
   wait,
   type Wanted,
   wantedStatefulSet,
+  worksOnData,
 } from "./postgres/mod.ts";
 
 /** Version of the operator, in its requests' user agent. */
@@ -155,7 +157,12 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
 }
 
 /** The same with what others own and matters now: by name and from the API server, as it is neither listed nor watched. */
-async function lookAtOthers(live: ResourceClient, client: ResourceClient, seen: Sight): Promise<Sight> {
+async function lookAtOthers(
+  live: ResourceClient,
+  client: ResourceClient,
+  seen: Sight,
+  step: Step,
+): Promise<Sight> {
   const { namespace } = seen.database.metadata;
   const from = restores(seen) ? seen.database.spec.restoreFrom?.database : undefined;
   const source = from === undefined ? undefined : await client.get(databases, { namespace, name: from });
@@ -163,9 +170,15 @@ async function lookAtOthers(live: ResourceClient, client: ResourceClient, seen: 
   const found = await Promise.all(named.map((name) => live.get(secrets, { namespace, name })));
   const claimName = restoredClaim({ ...seen, source });
   const claim = claimName && await live.get(persistentVolumeClaims, { namespace, name: claimName });
+  const names = unseenNames(seen, step);
+  const unseen = await Promise.all([
+    ...names.configMaps.map((name) => live.get(configMaps, { namespace, name })),
+    ...names.claims.map((name) => live.get(persistentVolumeClaims, { namespace, name })),
+  ]);
   return {
     ...seen,
     source,
+    unseen: unseen.filter((one) => one !== undefined),
     ...(claim ? { storeClaims: new Map([...seen.storeClaims, [claimName, claim]]) } : {}),
     secrets: new Map(found.flatMap((secret, at) => secret ? [[named[at]!, secret]] : [])),
   };
@@ -231,8 +244,13 @@ export class DatabaseReconciler {
     if (refusal) events.record(database, { type: "Warning", ...refusal });
     const step = this.#queue(decide(situationOf(sight, now())), request, now());
     try {
+      const facts = remembered(sight);
+      if (facts) {
+        await this.#note(sight, facts, client);
+        return { requeueAfterMs: 100 };
+      }
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
-      sight = await lookAtOthers(this.#manager.liveClient, client, sight);
+      sight = await lookAtOthers(this.#manager.liveClient, client, sight, step);
       const { backup, ...written } = await this.#write(sight, step, context);
       const { problems, againMs = Infinity } = written;
       if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
@@ -244,7 +262,9 @@ export class DatabaseReconciler {
       if (problems.length > 0) return { requeueAfterMs: 30_000 };
       if (told.kind !== "done") return { requeueAfterMs: told.kind === "wait" ? 5_000 : 1_000 };
       // A request was only written down in this pass: it is carried out in the next.
-      if (operations.switchoverTo !== undefined) return { requeueAfterMs: 100 };
+      if (operations.switchoverTo !== database.status?.operations?.switchoverTo) {
+        return { requeueAfterMs: 100 };
+      }
       return { requeueAfterMs: Math.min(againMs, othersSecrets(database).length > 0 ? 30_000 : Infinity) };
     } catch (error) {
       if (isConflict(error)) {
@@ -276,8 +296,9 @@ export class DatabaseReconciler {
   }
 
   /** Writes what a Database owns; none of it restarts a member. */
-  async #write(sight: Sight, step: Step, { client, events, now }: Context): Promise<Written> {
-    const { database, patroni, statefulSet } = sight;
+  async #write(sight: Sight, step: Step, context: Context): Promise<Written> {
+    const { client, events, now } = context;
+    const { database } = sight;
     if (!hasFinalizer(database, finalizer)) {
       const { resourceVersion } = database.metadata;
       const patch = { metadata: { resourceVersion, finalizers: withFinalizer(database, finalizer) } };
@@ -289,7 +310,7 @@ export class DatabaseReconciler {
     const obstacles: Written["obstacles"] = { backups: plan.repository.problem };
     if (problems.some(({ stops }) => stops)) return { problems, obstacles };
     if (plan.refusal) events.record(database, { type: "Warning", ...plan.refusal });
-    problems.push(...await this.#tendClaims(sight, step, client));
+    problems.push(...await this.#tendClaims(sight, step, context));
     let rolls = false;
     for (const wanted of plan.wanted) {
       const { obstacle, changed } = await this.#ensure(wanted, database, client);
@@ -298,15 +319,17 @@ export class DatabaseReconciler {
       rolls ||= changed === true && wanted.resource === statefulSets;
     }
     for (const unwanted of plan.unwanted) await this.#remove(unwanted, database, client);
-    const replicas = step.kind === "scale" ? step.replicas : statefulSet?.spec?.replicas ?? 0;
-    const size = Math.min(sizeOf(database), Math.max(1, replicas));
-    const encrypted = membersHaveTls(sight);
-    const reloads = patroni.primary !== undefined &&
-      await this.#configure(sight, dynamicConfig(plan.effective, { size, encrypted }), now(), client, events);
+    const settledMs = now() + (this.#settings.reloadMs ?? reloadMs);
+    const config = configured(sight, plan.effective, step, settledMs);
+    if (config) {
+      await this.#note(sight, config, client);
+      const note = "Changed PostgreSQL's and Patroni's configuration";
+      events.record(database, { type: "Normal", reason: "Configured", note, action: "Configure" });
+    }
     const growing = growingClaims(sight);
     const notYet = rolls
       ? "The StatefulSet was just written: its members are not known to be up to date yet"
-      : reloads || isReloading(sight, now())
+      : config || isReloading(sight, now())
       ? "The configuration was just changed: the members take it over"
       : growing.length > 0
       ? `Waiting for the volume of ${growing.join(", ")} to grow`
@@ -363,10 +386,15 @@ export class DatabaseReconciler {
     if (found && isOfDatabase(found, database.metadata.name)) await deleteAsRead(client, resource, found);
   }
 
-  /** Lets the claims grow, and marks them; see claims.ts. */
-  async #tendClaims(sight: Sight, step: Step, client: ResourceClient): Promise<Problem[]> {
+  /** Lets the claims grow, and marks them; see claims.ts. Data goes only after a second look, at the API server itself. */
+  async #tendClaims(sight: Sight, step: Step, { client, now }: Context): Promise<Problem[]> {
     const problems: Problem[] = [];
-    for (const { claim, patch, refused } of claimChanges(sight, step)) {
+    const changes = claimChanges(sight, step);
+    if (changes.some(({ patch }) => patch === "delete")) {
+      const live = await look(this.#manager.liveClient, sight.database, now());
+      if (!deepEqual(decide(situationOf(live, now())), step)) return problems;
+    }
+    for (const { claim, patch, refused } of changes) {
       try {
         if (patch === "delete") await deleteAsRead(client, persistentVolumeClaims, claim);
         else await client.patch(persistentVolumeClaims, claim.metadata, patch);
@@ -378,32 +406,10 @@ export class DatabaseReconciler {
     return problems;
   }
 
-  /**
-   * Tells Patroni its dynamic configuration when it differs; what can be reloaded is, the rest waits for restarts. Returns
-   * whether it differed.
-   */
-  async #configure(
-    sight: Sight,
-    wanted: ReturnType<typeof dynamicConfig>,
-    nowMs: number,
-    client: ResourceClient,
-    events: EventRecorder,
-  ): Promise<boolean> {
-    const { database, patroni, configMaps: seen } = sight;
-    if (patroni.config?.text === undefined) return false;
-    const config = nextDynamicConfig(patroni.config.text, wanted);
-    if (config === undefined) return false;
-    const settledMs = nowMs + (this.#settings.reloadMs ?? reloadMs);
-    const { name, namespace, resourceVersion } = seen.get(namesOf(database.metadata.name).config)!.metadata!;
-    await client.patch(configMaps, { namespace, name: name! }, {
-      metadata: {
-        resourceVersion,
-        annotations: { config, [annotation.settled]: new Date(settledMs).toISOString() },
-      },
-    });
-    const note = "Changed PostgreSQL's and Patroni's configuration";
-    events.record(database, { type: "Normal", reason: "Configured", note, action: "Configure" });
-    return true;
+  /** Writes annotations onto Patroni's ConfigMap `<name>-config`. */
+  async #note({ database, configMaps: seen }: Sight, annotations: StateAnnotations, client: ResourceClient) {
+    const { name, namespace, resourceVersion } = seen.get(namesOf(database.metadata.name).config)!.metadata;
+    await client.patch(configMaps, { namespace, name }, { metadata: { resourceVersion, annotations } });
   }
 
   /** Takes the step, unless a second look, now at the API server itself, leads to another one. */
@@ -426,7 +432,7 @@ export class DatabaseReconciler {
       const pod = live.pods.find((pod) => pod.metadata?.name === step.pod)!;
       await deleteAsRead(client, pods, pod);
     } else if (step.kind === "switchover") {
-      const desired = desiredSwitchover(database, step.from, step.to);
+      const desired = desiredSwitchover(database, step.from, step.to, now());
       await client.apply(configMaps, desired as ConfigMap, { fieldManager: `${fieldManager}-switchover` });
     } else {
       const options = { ...this.#planOptions(database, now()), words: step.message };
@@ -459,14 +465,17 @@ export class DatabaseReconciler {
       await this.#report(sight, last.step, context, { problems: last.problems });
       return { requeueAfterMs: 5_000 };
     }
-    const ours = statefulSet !== undefined && isOfDatabase(statefulSet, name);
+    const ours = statefulSet !== undefined &&
+      (isOfDatabase(statefulSet, name) || isControlledBy(statefulSet, database));
     if (ours && step.kind === "scale") {
       await client.patch(statefulSets, { namespace, name: statefulSet.metadata!.name! }, {
         metadata: { resourceVersion: statefulSet.metadata!.resourceVersion },
         spec: { replicas: step.replicas },
       });
     }
-    if (members.length > 0) {
+    // Nobody else may be left who works on the data: a Database made again would start on it.
+    for (const job of upgradeJobs(sight)) await deleteAsRead(client, jobs, job);
+    if (members.length > 0 || worksOnData(sight)) {
       // Without their StatefulSet nobody else stops them.
       const orphans = ours ? [] : members.filter((pod) => !pod.metadata?.deletionTimestamp);
       for (const pod of orphans) await deleteAsRead(client, pods, pod);
@@ -574,10 +583,16 @@ interface Written {
   readonly againMs?: number;
 }
 
-/** What the API server refuses for good reasons is told to people; everything else is retried and logged only. */
+/**
+ * What the API server refuses for good reasons is told to people, and what cannot be worked with, which our own functions
+ * throw. That the API server is away or busy is retried and logged only.
+ */
 function describeFailure(error: unknown): Problem | undefined {
   if (isForbidden(error)) return { reason: "Forbidden", message: error.message, stops: true };
   if (isInvalid(error)) return { reason: "Invalid", message: error.message, stops: true };
+  if (error instanceof SyntaxError || error instanceof RangeError || error instanceof TypeError) {
+    return { reason: "Failed", message: `Cannot reconcile: ${error.message}`, stops: true };
+  }
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { sizeOf, storageOf } from "./database.ts";
 import type { Step } from "./decide.ts";
 import { annotation, claimName, ordinalOf } from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
-import { isReplaced, markOf, type Sight } from "./sight.ts";
+import { isReplaced, markOf, type Problem, type Sight } from "./sight.ts";
 
 /** What becomes of a claim. */
 export interface ClaimChange {
@@ -26,6 +26,18 @@ export function growingClaims({ database, claims }: Sight): string[] {
     return ordinalOf(database.metadata.name, metadata.name)! < sizeOf(database) && has !== undefined &&
       parseQuantity(String(has)) < parseQuantity(requested);
   }).map(({ metadata }) => metadata.name);
+}
+
+/** Claims that somebody deleted under a running member: they go, with the data, as soon as its pod does. */
+export function deletedClaims({ database, claims, patroni }: Sight): Problem | undefined {
+  const used = new Set(patroni.members.map(({ ordinal }) => claimName(database.metadata.name, ordinal)));
+  const names = claims.filter(({ metadata }) => metadata.deletionTimestamp && used.has(metadata.name))
+    .map(({ metadata }) => metadata.name);
+  if (names.length === 0) return undefined;
+  const message =
+    `Claim ${names.map((name) => `"${name}"`).join(", ")} was deleted, and goes with its data when its ` +
+    "member stops, which the operator does not do: have other members, or a backup, and then delete the pod yourself";
+  return { reason: "ClaimDeleted", message, stops: false };
 }
 
 /**

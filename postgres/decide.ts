@@ -7,6 +7,7 @@
  * @module
  */
 
+import { maximumLagBytes, timing } from "./dynamic_config.ts";
 import type { Member } from "./observe.ts";
 import type { Trouble } from "./trouble.ts";
 import type { UpgradeAction, UpgradeSeen } from "./upgrade.ts";
@@ -14,6 +15,10 @@ import type { UpgradeAction, UpgradeSeen } from "./upgrade.ts";
 /** A member with what decisions need beyond Patroni's report. */
 export interface MemberSeen
   extends Pick<Member, "name" | "ordinal" | "role" | "ready" | "terminating" | "streaming"> {
+  /** Bytes behind the primary, as last told: some seconds old. */
+  readonly lagBytes?: Member["lagBytes"];
+  /** Patroni's word: "running", "start failed" ... */
+  readonly state?: Member["state"];
   /** Made from the newest template. */
   readonly upToDate: boolean;
   /** A parameter waits for a restart, which is ours to make. */
@@ -24,7 +29,10 @@ export interface MemberSeen
   readonly pendingParameters?: Member["pendingParameters"];
   /** Why its containers cannot run, in the kubelet's or scheduler's words. */
   readonly trouble?: Trouble | undefined;
-  readonly startedMs?: number;
+  /** When the pod was made. */
+  readonly createdMs?: number;
+  /** Its volume claim is deleted, and goes with the data as soon as the pod does. */
+  readonly losesData?: boolean;
 }
 
 /** All that a decision depends on. */
@@ -52,6 +60,10 @@ export interface Situation {
   readonly synchronous: readonly string[];
   /** Patroni has been asked for a switchover and has not answered yet. */
   readonly switchoverPending: boolean;
+  /** The switchover that this operator asked for last; Patroni may have dropped it. */
+  readonly switchoverAsked?:
+    | { readonly from: string; readonly to: string; readonly atMs: number }
+    | undefined;
   /** Patroni's automation is off (`patronictl pause`). */
   readonly patroniPaused: boolean;
   /** The member that a person asked to become the primary. */
@@ -76,11 +88,33 @@ export type Step =
 /** Longest wait for the first member of a sleeping Database to lead before the others, which may be ahead, are started too. */
 const wakeAloneMs = 60_000;
 
+/** A switchover that Patroni dropped is not asked for again at once, in milliseconds: two of its loops. */
+const switchoverAgainMs = 2 * timing.loopWait * 1000;
+
 /** The one step that comes next. Each rule either has one or leaves it to the next rule. */
 export function decide(seen: Situation): Step {
-  return exclude(seen) ?? create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ?? goOffline(seen) ??
-    grow(seen) ?? shrink(seen) ?? heal(seen) ?? synchronize(seen) ?? roll(seen) ?? upgrade(seen) ??
-    handOver(seen) ?? done(seen);
+  const step = exclude(seen) ?? create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ??
+    relieve(seen) ?? goOffline(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ?? synchronize(seen) ??
+    roll(seen) ?? upgrade(seen) ?? handOver(seen) ?? done(seen);
+  return keepData(seen, step) ?? askLater(seen, step) ?? step;
+}
+
+/** A member whose claim is deleted is not stopped: the claim, and the data on it, would go with its pod. */
+function keepData({ members, replicas = 0, deleting }: Situation, step: Step): Step | undefined {
+  if (deleting) return undefined;
+  const stops = ({ name, ordinal }: MemberSeen) =>
+    step.kind === "restart" ? step.pod === name : step.kind === "scale" && ordinal >= step.replicas &&
+      ordinal < replicas;
+  const kept = members.find((member) => member.losesData && stops(member));
+  return kept && wait("ClaimDeleted", `${kept.name} is not stopped, as its data would go with it`);
+}
+
+/** Patroni drops a request that it cannot meet at that moment, without a word. */
+function askLater({ switchoverAsked: asked, nowMs }: Situation, step: Step): Step | undefined {
+  if (step.kind !== "switchover" || step.from !== asked?.from || step.to !== asked.to) return undefined;
+  const agoMs = nowMs - asked.atMs;
+  if (agoMs < 0 || agoMs >= switchoverAgainMs) return undefined;
+  return wait(step.reason, `Patroni did not switch over to ${step.to}: it is asked again in a moment`);
 }
 
 /** While a Job may work on the data of the first member nobody is started, whatever else is asked for. */
@@ -165,8 +199,12 @@ function create(seen: Situation): Step | undefined {
 /** Data must be led by the member that has all of it: it starts before the others can elect one. */
 function firstReplicas({ initialized, lastPrimary, wanted }: Situation): number {
   if (!initialized) return wanted;
-  const last = lastPrimary === undefined ? 0 : Number(/\d+$/.exec(lastPrimary)?.[0] ?? 0);
-  return Math.min(wanted, last + 1);
+  // Also where fewer are wanted: it leads first, and then hands over to one of those that stay.
+  return lastPrimary === undefined ? 1 : ordinalIn(lastPrimary) + 1;
+}
+
+function ordinalIn(member: string): number {
+  return Number(/\d+$/.exec(member)?.[0] ?? 0);
 }
 
 /** Before the StatefulSet controller has seen the newest template, nobody knows which members are stale. */
@@ -175,17 +213,35 @@ function beSeen({ settled, deleting }: Situation): Step | undefined {
   return wait("Progressing", "The StatefulSet controller has not seen the newest template yet");
 }
 
-/** A broken pod of an old template never heals by itself, and it is down already. */
+/**
+ * A broken pod of an old template never heals by itself, and it is down already. One whose server still streams (only a
+ * container beside it is broken) counts as serving: it goes when all the others serve.
+ */
 function repair({ members, deleting, primary }: Situation): Step | undefined {
-  const broken = members.find((member) =>
-    member.trouble !== undefined && !member.upToDate && !member.terminating && member.name !== primary &&
-    !member.ready
-  );
-  if (!broken || deleting) return undefined;
+  if (deleting) return undefined;
+  const isDown = (member: MemberSeen) =>
+    member.trouble !== undefined && !member.upToDate && !member.terminating && !member.ready &&
+    (member.name !== primary || members.length === 1) &&
+    (!member.streaming || members.every((other) => other === member || isServing(other)));
+  const broken = members.find(isDown);
+  if (!broken) return undefined;
   const message = `Replacing ${broken.name}, which cannot run (${
     broken.trouble!.reason
   }), by a pod of the new template`;
   return { kind: "restart", pod: broken.name, reason: "RollingOut", message };
+}
+
+/** A primary whose pod is not ready gets no connections, although it leads: one that can be reached leads instead. */
+function relieve(seen: Situation): Step | undefined {
+  const { members, primary, deleting } = seen;
+  const leader = members.find((member) => member.name === primary);
+  if (!primary || !leader?.trouble || leader.ready || deleting || unsynchronous(seen).length > 0) {
+    return undefined;
+  }
+  const to = successor(seen, (member) => member.upToDate) ?? successor(seen, () => true);
+  if (!to) return undefined;
+  const message = `Switching over to ${to}: ${primary} cannot be reached (${leader.trouble.reason})`;
+  return switchover(primary, to, "Degraded", message);
 }
 
 /** What is under way ends before anything else begins. */
@@ -199,16 +255,24 @@ function settle(seen: Situation): Step | undefined {
 function grow(seen: Situation): Step | undefined {
   const { replicas = 0, wanted, members } = seen;
   if (replicas >= wanted) return undefined;
-  const message = `Starting ${wanted - replicas} more of ${wanted} members`;
-  if (replicas === 0) return { kind: "scale", replicas: firstReplicas(seen), reason: "Creating", message };
-  const oldestMs = Math.min(...members.map((member) => member.startedMs ?? seen.nowMs));
+  if (replicas === 0) {
+    const first = firstReplicas(seen);
+    const message = `Starting ${first} of ${wanted} members`;
+    return { kind: "scale", replicas: first, reason: "Creating", message };
+  }
+  const oldestMs = Math.min(...members.map((member) => member.createdMs ?? seen.nowMs));
   const { unproven } = seen.upgrade ?? {};
-  if (seen.initialized && !seen.primary && (unproven || seen.nowMs - oldestMs < wakeAloneMs)) {
+  if (seen.initialized && !seen.primary && (unproven || !(seen.nowMs - oldestMs >= wakeAloneMs))) {
+    const troubled = members.find((member) => member.trouble);
+    if (troubled?.trouble) return inTrouble(troubled.name, troubled.trouble);
     return wait(
       "Creating",
-      `Starting with ${replicas} of ${wanted} members: waiting for a primary among them`,
+      members.length === 0
+        ? `Starting with ${replicas} of ${wanted} members: the StatefulSet has made no pod yet`
+        : `Starting with ${replicas} of ${wanted} members: waiting for a primary among them`,
     );
   }
+  const message = `Starting ${wanted - replicas} more of ${wanted} members`;
   return { kind: "scale", replicas: wanted, reason: "ScalingUp", message };
 }
 
@@ -217,7 +281,9 @@ function shrink(seen: Situation): Step | undefined {
   const { replicas = 0, wanted, members, primary, deleting } = seen;
   if (replicas <= wanted) return leaving(seen);
   if (deleting) {
-    const keep = primary === undefined ? 0 : Number(/\d+$/.exec(primary)![0]) + 1;
+    const going = leaving(seen);
+    if (going) return going;
+    const keep = primary === undefined ? 0 : ordinalIn(primary) + 1;
     const next = replicas > keep && members.length > 0 ? keep : 0;
     return {
       kind: "scale",
@@ -235,9 +301,9 @@ function shrink(seen: Situation): Step | undefined {
       message: "Stopping the last member: the data stays",
     };
   }
-  const unwell = members.filter((member) => member.ordinal < keep && !isServing(member)).map((member) =>
-    member.name
-  );
+  const unwell = members.filter((member) => member.ordinal < keep && !isServing(member)).map((
+    { name, trouble },
+  ) => trouble ? `${name} (${trouble.reason})` : name);
   const missing = members.filter((member) => member.ordinal < keep).length < keep;
   if (unwell.length > 0 || missing || !primary) {
     const who = unwell.length > 0
@@ -247,7 +313,7 @@ function shrink(seen: Situation): Step | undefined {
   }
   const going = leaving(seen);
   if (going) return going;
-  if (Number(/\d+$/.exec(primary)![0]) >= keep) {
+  if (ordinalIn(primary) >= keep) {
     const to = successor(seen, (member) => member.ordinal < keep);
     if (!to || unsynchronous(seen).length > 0) {
       return wait("ScalingDown", `${primary} leads and those that stay cannot all take over yet`);
@@ -274,9 +340,7 @@ function heal({ members, replicas = 0, primary, initialized, staleLock }: Situat
   const unwell = members.filter((member) => !isServing(member));
   if (unwell.length === 0 && members.length >= replicas && primary) return undefined;
   const troubled = unwell.find((member) => member.trouble);
-  if (troubled?.trouble) {
-    return wait(troubled.trouble.reason, `${troubled.name} cannot run: ${troubled.trouble.message}`);
-  }
+  if (troubled?.trouble) return inTrouble(troubled.name, troubled.trouble);
   if (!primary) {
     if (!initialized) return wait("Degraded", "The first member is being initialized");
     const lock = staleLock ? `: the lock of ${staleLock.member} was not renewed in time` : "";
@@ -288,6 +352,10 @@ function heal({ members, replicas = 0, primary, initialized, staleLock }: Situat
   const changes = pendingChanges(members);
   const tried = changes ? `; the others keep their parameters until then: ${changes}` : "";
   return wait("Degraded", `Waiting for ${who} to serve${tried}`);
+}
+
+function inTrouble(member: string, { reason, message }: Trouble): Step {
+  return wait(reason, `${member} cannot run: ${message}`);
 }
 
 /**
@@ -377,13 +445,22 @@ function done({ members, primary, wanted }: Situation): Step {
   return { kind: "done", reason: "Ready", message };
 }
 
-/** The best member to lead next among those that `fits` lets through: synchronous where commits wait for one. */
+/**
+ * The best member to lead next among those that `fits` lets through: synchronous where commits wait for one, and not too
+ * far behind for Patroni, if there is such a one.
+ */
 export function successor(seen: Situation, fits: (member: MemberSeen) => boolean): string | undefined {
   const { members, primary, durable, synchronous } = seen;
-  return members.find((member) =>
+  const [first] = members.filter((member) =>
     member.name !== primary && isServing(member) && fits(member) &&
     (!durable || synchronous.includes(member.name))
-  )?.name;
+  ).toSorted((a, b) => Number(isBehind(a)) - Number(isBehind(b)) || a.ordinal - b.ordinal);
+  return first?.name;
+}
+
+/** By the lag that Patroni allows a new leader. What is told is some seconds old: a member is passed over for it, not ruled out. */
+function isBehind({ lagBytes = Infinity }: MemberSeen): boolean {
+  return lagBytes > maximumLagBytes;
 }
 
 export function isServing(member: MemberSeen): boolean {

@@ -19,6 +19,9 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
  */
 export const timing = { ttl: 20, loopWait: 5, retryTimeout: 5 } as const;
 
+/** A member that is further behind the last known position of the primary does not become the next one. */
+export const maximumLagBytes = 1_048_576;
+
 /**
  * What Patroni's dynamic configuration should say.
  *
@@ -39,7 +42,7 @@ export function dynamicConfig(
     ttl: timing.ttl,
     loop_wait: timing.loopWait,
     retry_timeout: timing.retryTimeout,
-    maximum_lag_on_failover: 1_048_576,
+    maximum_lag_on_failover: maximumLagBytes,
     check_timeline: true,
     failsafe_mode: true,
     primary_start_timeout: 60,

@@ -8,15 +8,16 @@
  */
 import type { ConfigMap } from "../types/core/v1.ts";
 import type { Database } from "./database.ts";
-import { identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
+import { annotation, identityOf, memberSelector, namesOf, ownedMetadata } from "./names.ts";
 
 /**
  * The request.
  *
  * @param leader the member that leads now
  * @param candidate the member that should lead then
+ * @param nowMs when it is asked for, which stays there when Patroni has taken or dropped the request
  */
-export function desiredSwitchover(database: Database, leader: string, candidate: string) {
+export function desiredSwitchover(database: Database, leader: string, candidate: string, nowMs: number) {
   const { name } = identityOf(database);
   return {
     apiVersion: "v1",
@@ -24,7 +25,11 @@ export function desiredSwitchover(database: Database, leader: string, candidate:
     metadata: {
       // Patroni finds its objects by the members' labels.
       ...ownedMetadata(database, namesOf(name).failover, [], memberSelector(name)),
-      annotations: { leader, member: candidate },
+      annotations: {
+        leader,
+        member: candidate,
+        [annotation.asked]: `${leader} ${candidate} ${new Date(nowMs).toISOString()}`,
+      },
     },
   } satisfies ConfigMap;
 }

@@ -62,10 +62,14 @@ export const annotation = {
   upgrade: `${group}/upgrade`,
   /** On a Job of an upgrade that was given up: why. */
   failure: `${group}/failure`,
-  /** On ConfigMap `<name>-config`, after an upgrade: the major version of the data. */
+  /** On ConfigMap `<name>-config`: the major version of the data. */
   major: `${group}/major`,
   /** There too: the system identifiers of the data that upgraded data replaced, with commas in between. */
   replaced: `${group}/replaced`,
+  /** There too: the member that led last. */
+  primary: `${group}/primary`,
+  /** On ConfigMap `<name>-failover`: who was to hand over to whom, and when this operator asked for it. */
+  asked: `${group}/asked`,
   /** On the pod template: the spec.version that it runs. */
   version: `${group}/version`,
   /** On a volume claim: PostgreSQL's system identifier of the data on it, so that it is never taken for empty. */

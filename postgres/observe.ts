@@ -90,8 +90,10 @@ export interface ConfigState {
   readonly systemIdentifier: string | undefined;
   /** The annotation `config` as text, for {@link nextDynamicConfig}. */
   readonly text: string | undefined;
-  /** After an upgrade: the major version of the data. */
+  /** The major version of the data, as this operator wrote it down. */
   readonly major?: number;
+  /** The member that led last, likewise. */
+  readonly primary?: string;
   /** After an upgrade: the system identifiers of the data that was replaced by it. */
   readonly replaced?: readonly string[];
 }
@@ -250,6 +252,7 @@ export function observeConfig(configMap: ConfigMapView | undefined): ConfigState
     systemIdentifier: initialize && /^[0-9]{1,20}$/.test(initialize) ? initialize : undefined,
     text: annotations["config"],
     ...(/^[1-9][0-9]$/.test(major) ? { major: Number(major) } : {}),
+    ...(annotations[annotation.primary] ? { primary: annotations[annotation.primary]! } : {}),
     ...(replaced === "" ? {} : { replaced: replaced.split(",").filter((id) => /^[0-9]{1,20}$/.test(id)) }),
   };
 }

@@ -17,11 +17,14 @@ import { cronJobNames, desiredBackupJob, desiredBackupService, desiredCronJobs }
 import { credentialsProblem, desiredCredentials, type Passwords } from "./credentials.ts";
 import { type OwnerReference, sizeOf } from "./database.ts";
 import type { Step } from "./decide.ts";
+import { deletedClaims } from "./claims.ts";
 import { desiredDisruptionBudget } from "./disruption_budget.ts";
 import { desiredDrill } from "./drill.ts";
+import { foreignProblem } from "./foreign_names.ts";
 import { annotation, namesOf, ordinalOf } from "./names.ts";
 import { desiredNetworkPolicy } from "./network_policy.ts";
 import { desiredPatroniConfigMap } from "./patroni.ts";
+import { unreadableState } from "./patroni_state.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
 import { type Repository, repositoryOf } from "./repository.ts";
 import { desiredRepositoryClaim, repositoryClaims } from "./repository_claim.ts";
@@ -101,9 +104,17 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
   const repository = repositoryOf(sight, options.owner, options.password);
   const tls = tlsOf(sight, options);
   const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
-  const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight);
+  const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight) ??
+    foreignProblem(sight);
   const base = { effective, repository, tls };
-  const problems = [...refused, blocked ?? [], tls.problems, stops ?? []].flat();
+  const problems = [
+    ...refused,
+    blocked ?? [],
+    unreadableState(sight) ?? [],
+    deletedClaims(sight) ?? [],
+    tls.problems,
+    stops ?? [],
+  ].flat();
   if (problems.some(({ stops }) => stops)) return { ...base, problems, wanted: [], unwanted: [] };
   const backups = wantedBackups(sight, effective, options);
   return {

@@ -17,7 +17,7 @@ import { annotation, component, fieldManager, label, namesOf, ordinalOf } from "
 import { observe, type Observed } from "./observe.ts";
 import { type RefusedParameter, settableParameters } from "./parameters.ts";
 import { podTrouble, type Trouble } from "./trouble.ts";
-import { parseVersion, readVersion } from "./versions.ts";
+import { readVersion } from "./versions.ts";
 
 /** What one pass has read. */
 export interface Sight {
@@ -40,6 +40,8 @@ export interface Sight {
   readonly secrets: ReadonlyMap<string, StoredSecret>;
   /** The Database that spec.restoreFrom names. */
   readonly source: StoredDatabase | undefined;
+  /** What was found under names that a step makes use of, and is not among the above: foreign_names.ts. */
+  readonly unseen?: readonly (StoredConfigMap | StoredPersistentVolumeClaim)[];
 }
 
 /** The objects of a Database, as they were read. */
@@ -198,20 +200,34 @@ export function effectiveDatabase(
 }
 
 /**
- * The version that the data is of, with the image of its members: an upgrade writes it down; else it is what the members
- * were made with. `undefined` before there are any.
+ * The version that the data is of, with the image of its members: as it was written down beside Patroni's state (see
+ * patroni_state.ts); before that, what an upgrade was to begin from, and else what the members were made with.
+ * `undefined` before there are any.
  */
 export function dataVersion(
-  { statefulSet, patroni }: Pick<Sight, "statefulSet" | "patroni">,
+  { statefulSet, patroni, jobs }: Pick<Sight, "statefulSet" | "patroni" | "jobs">,
 ): { major: number; text: string; image?: string | undefined } | undefined {
   const template = statefulSet?.spec?.template;
-  const runs = template?.metadata?.annotations?.[annotation.version];
-  const { major } = patroni.config ?? {};
-  const present = runs === undefined ? undefined : parseVersion(runs);
+  const present = readVersion(template?.metadata?.annotations?.[annotation.version] ?? "");
+  const ordered = jobs.filter(({ metadata }) => metadata?.labels?.[label.component] === component.upgrade)
+    .map((job) => orderOf(job).from).find((from) => from > 0);
+  const major = patroni.config?.major ?? ordered;
   if (present && (major === undefined || present.major === major)) {
     return { major: present.major, text: present.text, image: template?.spec?.containers[0]?.image };
   }
   return major === undefined ? undefined : { major, text: String(major) };
+}
+
+/** What a Job of an upgrade was made for: the major version that it begins from, 0 when that cannot be read. */
+export function orderOf(job: StoredJob): { from: number } {
+  try {
+    const { from } = JSON.parse(job.metadata?.annotations?.[annotation.upgrade] ?? "{}") as {
+      from?: unknown;
+    };
+    return { from: Number.isInteger(from) ? from as number : 0 };
+  } catch {
+    return { from: 0 }; // not ours any more: it is not what is asked for, and goes
+  }
 }
 
 /** Data and Patroni's state belong together: members are never started on one without the other. */

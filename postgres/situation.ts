@@ -4,21 +4,26 @@
  */
 import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
-import { namesOf } from "./names.ts";
+import { annotation, claimName, namesOf } from "./names.ts";
 import type { Member } from "./observe.ts";
 import { standbyParameters } from "./scripts.ts";
 import { isReloading, lastingTrouble, serverReport, type Sight } from "./sight.ts";
 import { upgradeOf } from "./upgrade.ts";
+
+type Annotations = Readonly<Record<string, string | undefined>>;
 
 /** What was seen, as a decision needs it. */
 export function situationOf(sight: Sight, nowMs: number): Situation {
   const { database, statefulSet, patroni, configMaps } = sight;
   const { name } = database.metadata;
   const deleting = database.metadata.deletionTimestamp !== undefined;
-  const failover = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
+  const failover: Annotations = configMaps.get(namesOf(name).failover)?.metadata?.annotations ?? {};
   const updated = statefulSet?.status?.updateRevision;
   // What members say waits for a restart may be of the configuration before.
   const reloading = isReloading(sight, nowMs);
+  const deletedClaims = new Set(
+    sight.claims.filter((claim) => claim.metadata.deletionTimestamp).map((claim) => claim.metadata.name),
+  );
   const { runs } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
   return {
     wanted: deleting ? 0 : sizeOf(database),
@@ -35,20 +40,35 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
         pendingRestart: member.pendingRestart && !waitsForPrimary && !reloading,
         waitsForPrimary,
         trouble: pod && lastingTrouble(pod, nowMs),
-        startedMs: pod?.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime),
+        createdMs: Date.parse(pod?.metadata?.creationTimestamp ?? "") || undefined,
+        losesData: deletedClaims.has(claimName(name, member.ordinal)),
       };
     }),
     primary: patroni.primary,
     staleLock: patroni.leader && !patroni.leader.fresh ? patroni.leader : undefined,
-    lastPrimary: patroni.sync?.leader,
+    // Without synchronous members Patroni keeps no other word of who led than the lock, which is given back.
+    lastPrimary: patroni.sync?.leader ?? patroni.config?.primary,
     durable: database.spec.durability !== "Async",
     synchronous: patroni.sync?.standbys ?? [],
-    switchoverPending: failover.leader !== undefined || failover.member !== undefined,
+    switchoverPending: isPending(failover, nowMs) && patroni.members.length > 0,
+    switchoverAsked: askedOf(failover),
     patroniPaused: isPaused(patroni.config?.text),
     switchoverTo: database.status?.operations?.switchoverTo,
     upgrade: upgradeOf(sight, nowMs),
     nowMs,
   };
+}
+
+/** A request in ConfigMap `<name>-failover` that Patroni is to carry out now: one for later, of a person, holds up nobody. */
+function isPending({ leader, member, scheduled_at: at }: Annotations, nowMs: number): boolean {
+  return (leader !== undefined || member !== undefined) && !(Date.parse(at ?? "") > nowMs);
+}
+
+/** The switchover that this operator asked for last; see failover.ts. */
+function askedOf(failover: Annotations): Situation["switchoverAsked"] {
+  const [from, to, at] = (failover[annotation.asked] ?? "").split(" ");
+  const atMs = Date.parse(at ?? "");
+  return from && to && atMs ? { from, to, atMs } : undefined;
 }
 
 /**

@@ -20,6 +20,7 @@ import {
   isReplaced,
   lastingTrouble,
   markOf,
+  orderOf,
   type Problem,
   type Sight,
 } from "./sight.ts";
@@ -75,15 +76,13 @@ export type Purpose = keyof typeof upgradeComponent;
 
 /** How far the upgrade is; `undefined` when there is none. */
 export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined {
-  const { database, upgradePods, claims, patroni } = sight;
+  const { database, claims, patroni } = sight;
+  const busy = worksOnData(sight);
   const runs = dataVersion(sight);
-  if (runs === undefined) return undefined;
-  const from = runs.major, to = readVersion(database.spec.version)?.major ?? from;
+  if (runs === undefined && !busy) return undefined;
+  const asked = readVersion(database.spec.version)?.major;
+  const from = runs?.major ?? asked ?? 0, to = asked ?? from;
   const check = jobOf(sight, "check"), job = jobOf(sight, "run");
-  const busy = upgradePods.some((pod) =>
-    pod.metadata?.labels?.[label.component] === upgradeComponent.run &&
-    !["Succeeded", "Failed"].includes(pod.status?.phase ?? "")
-  );
   const first = claims.find((claim) => claim.metadata?.name === claimName(database.metadata.name, 0));
   const unproven = first !== undefined && isReplaced(patroni, markOf(first));
   if (from >= to && !check && !job && !busy && !unproven) return undefined;
@@ -102,6 +101,23 @@ export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined 
         metadata?.name === `${namesOf(database.metadata.name).backup}-${upgradeBackupId(from)}`
       ),
   };
+}
+
+/** True while a pod of an upgrade may work on the data of the first member. */
+export function worksOnData({ upgradePods }: Sight): boolean {
+  return upgradePods.some((pod) =>
+    pod.metadata?.labels?.[label.component] === upgradeComponent.run &&
+    !["Succeeded", "Failed"].includes(pod.status?.phase ?? "")
+  );
+}
+
+/** The Jobs of upgrades that are not going away yet. */
+export function upgradeJobs({ database, jobs }: Sight): StoredJob[] {
+  const components: readonly (string | undefined)[] = Object.values(upgradeComponent);
+  return jobs.filter((job) =>
+    isOfDatabase(job, database.metadata.name) && !job.metadata.deletionTimestamp &&
+    components.includes(job.metadata.labels?.[label.component])
+  );
 }
 
 /** Id of the full backup that is made once the data is of this major version. */
@@ -166,14 +182,6 @@ function lastWords(pods: readonly StoredPod[]): string | undefined {
     if (message) return message;
   }
   return undefined;
-}
-
-function orderOf(job: StoredJob): { from: number } {
-  try {
-    return JSON.parse(job.metadata?.annotations?.[annotation.upgrade] ?? "{}") as { from: number };
-  } catch {
-    return { from: 0 }; // not ours any more: it is not what is asked for, and goes
-  }
 }
 
 /** Why the upgrade is not begun: nothing is stopped for what is known beforehand. */

@@ -7,7 +7,7 @@ import type { Resource } from "../types/client.ts";
 import { configMaps, type PodSpec } from "../types/core/v1.ts";
 import type { OwnerReference } from "./database.ts";
 import { dynamicConfig, nextDynamicConfig, presentParameters } from "./dynamic_config.ts";
-import { annotation, claimName, label, namesOf, ownedMetadata } from "./names.ts";
+import { annotation, claimName, label, namesOf, ownedMetadata, podName } from "./names.ts";
 import { parametersOf, settableParameters } from "./parameters.ts";
 import { memberResources } from "./pod_template.ts";
 import { folder, volumeFolder } from "./scripts.ts";
@@ -116,6 +116,7 @@ function adoption(sight: Sight): Change[] {
     history: null,
     ...(next === undefined ? {} : { config: next }),
     [annotation.major]: String(majorOf(database)),
+    [annotation.primary]: podName(database.metadata.name, 0),
     [annotation.replaced]: [...patroni.config?.replaced ?? [], told.replaced].join(","),
   };
   const patch = (name: string, metadata: object): Change => ({

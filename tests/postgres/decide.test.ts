@@ -36,7 +36,7 @@ function member(ordinal: number, changes: Partial<MemberSeen> = {}): MemberSeen 
     streaming: true,
     upToDate: true,
     pendingRestart: false,
-    startedMs: 0,
+    createdMs: 0,
     ...changes,
   };
 }
@@ -271,7 +271,7 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     rule: "no other is started before it leads, however long that takes",
     given: {
       replicas: 1,
-      members: [member(0, { ...down, startedMs: 0 })],
+      members: [member(0, { ...down, createdMs: 0 })],
       primary: undefined,
       upgrade: upgrading({ ...adopted, unproven: true }),
     },
@@ -324,18 +324,69 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     want: "scale to 2: Creating",
   },
   {
+    rule: "a Database re-created smaller starts as many as it takes for the one that led last",
+    given: { replicas: undefined, members: [], primary: undefined, lastPrimary: "db-2", wanted: 1 },
+    want: "scale to 3: Creating",
+  },
+  {
+    rule: "a Database woken smaller does so, too",
+    given: { ...stopped, lastPrimary: "db-2", wanted: 1 },
+    want: "scale to 3: Creating",
+  },
+  {
+    rule: "there the one that led last hands over before it goes",
+    given: {
+      wanted: 1,
+      primary: "db-2",
+      members: [member(0), member(1), member(2, leads)],
+      synchronous: ["db-0", "db-1"],
+    },
+    want: "switchover to db-0: ScalingDown",
+  },
+  {
+    rule: "a woken Database tells why its first member cannot run",
+    given: {
+      replicas: 1,
+      primary: undefined,
+      members: [
+        member(0, { ...down, createdMs: 990_000, trouble: { reason: "Unschedulable", message: "no node" } }),
+      ],
+    },
+    want: "wait: Unschedulable",
+  },
+  {
+    rule: "so does one with upgraded data",
+    given: {
+      replicas: 1,
+      primary: undefined,
+      members: [member(0, { ...down, trouble: { reason: "Unschedulable", message: "no node" } })],
+      upgrade: upgrading({ ...adopted, unproven: true }),
+    },
+    want: "wait: Unschedulable",
+  },
+  {
+    rule: "a woken Database waits for its first pod to be made",
+    given: { replicas: 1, primary: undefined, members: [] },
+    want: "wait: Creating",
+  },
+  {
+    rule: "an old pod whose scheduler never found a node counts from when it was made",
+    given: { replicas: 1, primary: undefined, members: [member(0, { ...down, createdMs: 0 })] },
+    want: "scale to 3: ScalingUp",
+  },
+  {
     rule: "a woken Database adds the others once a primary is there",
     given: { replicas: 1, members: [member(0, leads)], synchronous: [] },
     want: "scale to 3: ScalingUp",
   },
   {
     rule: "a woken Database waits for its first member",
-    given: { replicas: 1, members: [member(0, { ...down, startedMs: 990_000 })], primary: undefined },
+    given: { replicas: 1, members: [member(0, { ...down, createdMs: 990_000 })], primary: undefined },
     want: "wait: Creating",
   },
   {
     rule: "the others, which may be ahead, are started when the first does not lead within a minute",
-    given: { replicas: 1, members: [member(0, { ...down, startedMs: 930_000 })], primary: undefined },
+    given: { replicas: 1, members: [member(0, { ...down, createdMs: 930_000 })], primary: undefined },
     want: "scale to 3: ScalingUp",
   },
   {
@@ -454,6 +505,161 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
       ],
     },
     want: "restart db-2: RollingOut",
+  },
+  {
+    rule: "an only member with a broken container of an old template is replaced, although it leads",
+    given: {
+      wanted: 1,
+      replicas: 1,
+      synchronous: [],
+      members: [
+        member(0, {
+          ...leads,
+          ...old,
+          ready: false,
+          trouble: { reason: "CrashLoopBackOff", message: "it ends" },
+        }),
+      ],
+    },
+    want: "restart db-0: RollingOut",
+  },
+  {
+    rule: "an only member with a broken container of the newest template is not",
+    given: {
+      wanted: 1,
+      replicas: 1,
+      synchronous: [],
+      members: [
+        member(0, { ...leads, ready: false, trouble: { reason: "CrashLoopBackOff", message: "it ends" } }),
+      ],
+    },
+    want: "wait: CrashLoopBackOff",
+  },
+  {
+    rule: "a primary that leads and cannot be reached hands over",
+    given: {
+      members: [
+        member(0, { ...leads, ready: false, trouble: { reason: "CrashLoopBackOff", message: "it ends" } }),
+        member(1),
+        member(2),
+      ],
+    },
+    want: "switchover to db-1: Degraded",
+  },
+  {
+    rule: "it hands over to a member of the newest template, if there is one",
+    given: {
+      members: [
+        member(0, {
+          ...leads,
+          ...old,
+          ready: false,
+          trouble: { reason: "CrashLoopBackOff", message: "it ends" },
+        }),
+        member(1, old),
+        member(2),
+      ],
+    },
+    want: "switchover to db-2: Degraded",
+  },
+  {
+    rule: "it does not hand over while Patroni is paused",
+    given: {
+      patroniPaused: true,
+      members: [
+        member(0, { ...leads, ready: false, trouble: { reason: "CrashLoopBackOff", message: "it ends" } }),
+        member(1),
+        member(2),
+      ],
+    },
+    want: "wait: Paused",
+  },
+  {
+    rule: "a member that streams, with a broken container beside it, is not replaced while another is down",
+    given: {
+      members: [
+        member(0, leads),
+        member(1, { ...old, ready: false, trouble: { reason: "CrashLoopBackOff", message: "it ends" } }),
+        member(2, down),
+      ],
+    },
+    want: "wait: CrashLoopBackOff",
+  },
+  {
+    rule: "it is replaced while all the others serve",
+    given: {
+      members: [
+        member(0, leads),
+        member(1, { ...old, ready: false, trouble: { reason: "CrashLoopBackOff", message: "it ends" } }),
+        member(2),
+      ],
+    },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "a member whose claim is deleted is not restarted: its data would go",
+    given: {
+      wanted: 1,
+      replicas: 1,
+      synchronous: [],
+      members: [member(0, { ...leads, ...old, losesData: true })],
+    },
+    want: "wait: ClaimDeleted",
+  },
+  {
+    rule: "nor is it stopped to hibernate",
+    given: { wanted: 0, replicas: 1, synchronous: [], members: [member(0, { ...leads, losesData: true })] },
+    want: "wait: ClaimDeleted",
+  },
+  {
+    rule: "others are added to it",
+    given: { replicas: 1, synchronous: [], members: [member(0, { ...leads, losesData: true })] },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "a Database that is deleted does not wait for a claim that is deleted",
+    given: { wanted: 0, deleting: true, members: [member(0, { ...leads, losesData: true })], replicas: 1 },
+    want: "scale to 0: Deleting",
+  },
+  {
+    rule: "deleting waits for members that go already",
+    given: { wanted: 0, deleting: true, replicas: 1 },
+    want: "wait: Deleting",
+  },
+  {
+    rule: "a switchover goes to a member that is not too far behind",
+    given: {
+      durable: false,
+      members: [
+        member(0, { ...leads, ...old }),
+        member(1, { lagBytes: 5_000_000 }),
+        member(2, { lagBytes: 900_000 }),
+      ],
+    },
+    want: "switchover to db-2: RollingOut",
+  },
+  {
+    rule: "it is asked for all the same when all seem far behind: what is told is old",
+    given: {
+      durable: false,
+      members: [member(0, { ...leads, ...old }), member(1, { lagBytes: 5_000_000 }), member(2)],
+    },
+    want: "switchover to db-1: RollingOut",
+  },
+  {
+    rule: "a switchover that Patroni dropped is not asked for again at once",
+    given: { switchoverTo: "db-2", switchoverAsked: { from: "db-0", to: "db-2", atMs: 995_000 } },
+    want: "wait: SwitchingOver",
+  },
+  {
+    rule: "it is after a while",
+    given: { switchoverTo: "db-2", switchoverAsked: { from: "db-0", to: "db-2", atMs: 990_000 } },
+    want: "switchover to db-2: SwitchingOver",
+  },
+  {
+    rule: "another one is asked for at once",
+    given: { switchoverTo: "db-2", switchoverAsked: { from: "db-1", to: "db-0", atMs: 999_000 } },
+    want: "switchover to db-2: SwitchingOver",
   },
   {
     rule: "a single member restarts in place",
@@ -583,12 +789,14 @@ function mustHold(seen: Situation, step: Step): void {
   if (step.kind === "restart") {
     const target = members.find((member) => member.name === step.pod)!;
     const others = members.filter((member) => member !== target);
-    const isDownAnyway = !serves(target) && target.trouble !== undefined && !target.upToDate;
+    const isDownAnyway = !serves(target) && !target.streaming && target.trouble !== undefined &&
+      !target.upToDate;
+    assert.not.ok(target.losesData, `no data goes: ${text}`);
     assert.ok(!target.upToDate || target.pendingRestart, `only a stale member restarts: ${text}`);
     assert.ok(isDownAnyway || others.every(serves), `never two members down: ${text}`);
     assert.ok(target.name !== primary || members.length === 1, `the primary restarts only alone: ${text}`);
     assert.ok(
-      !deleting && !seen.patroniPaused || isDownAnyway,
+      !deleting && !seen.patroniPaused || !serves(target),
       `no restart while deleted or paused: ${text}`,
     );
   }
@@ -643,12 +851,14 @@ test("no step breaks a promise, in 30,000 random situations, possible or not", (
       const ready = flip(0.8);
       return member(ordinal, {
         ready,
-        streaming: ready && flip(0.8),
+        streaming: flip(ready ? 0.8 : 0.2),
+        losesData: flip(0.05),
+        lagBytes: flip() ? Math.floor(random() * 3_000_000) : undefined,
         terminating: flip(0.1),
         upToDate: flip(0.6),
         pendingRestart: flip(0.1),
         ...(!ready && flip() ? { trouble: { reason: "CrashLoopBackOff", message: "it cannot" } } : {}),
-        startedMs: 1_000_000 - Math.floor(random() * 120_000),
+        createdMs: 1_000_000 - Math.floor(random() * 120_000),
       });
     }).filter(() => flip(0.95));
     const leader = flip(0.85) ? members[Math.floor(random() * members.length)] : undefined;
@@ -666,6 +876,7 @@ test("no step breaks a promise, in 30,000 random situations, possible or not", (
       synchronous: members.filter((one) => one.streaming && flip(0.7)).map((one) => one.name),
       durable: flip(0.7),
       switchoverPending: flip(0.1),
+      switchoverAsked: flip(0.1) ? { from: "db-0", to: "db-1", atMs: 995_000 } : undefined,
       patroniPaused: flip(0.1),
       switchoverTo: flip(0.2) ? `db-${Math.floor(random() * 4)}` : undefined,
     });

@@ -23,7 +23,7 @@ interface Pod {
   state: "starting" | "serving" | "broken" | "terminating";
   /** The primary counts on it: some time after it began to stream. */
   synchronous: boolean;
-  startedMs: number;
+  createdMs: number;
 }
 
 /** One Database. */
@@ -62,7 +62,7 @@ export class Model {
         template: this.template,
         state: "starting",
         synchronous: false,
-        startedMs: this.nowMs,
+        createdMs: this.nowMs,
       });
     }
     for (const pod of this.pods) if (pod.ordinal >= wanted) pod.state = "terminating";
@@ -116,7 +116,7 @@ export class Model {
       upToDate: pod.template === this.template,
       pendingRestart: false,
       ...(pod.state === "broken" ? { trouble: { reason: "ImagePullBackOff", message: "it cannot" } } : {}),
-      startedMs: pod.startedMs,
+      createdMs: pod.createdMs,
     }));
     return {
       wanted: this.deleting ? 0 : this.wanted,

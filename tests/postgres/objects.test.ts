@@ -308,9 +308,13 @@ test("the scripts are the same for every Database: nothing is pasted into them",
 });
 
 test("a switchover names the present leader, so that Patroni keeps to the synchronous members", () => {
-  const { metadata } = desiredSwitchover(databaseOf(), "orders-0", "orders-2");
+  const { metadata } = desiredSwitchover(databaseOf(), "orders-0", "orders-2", 0);
   assert.is(metadata.name, "orders-failover");
-  assert.equal(metadata.annotations, { leader: "orders-0", member: "orders-2" });
+  assert.equal(metadata.annotations, {
+    leader: "orders-0",
+    member: "orders-2",
+    "app.example.com/asked": "orders-0 orders-2 1970-01-01T00:00:00.000Z",
+  });
   assert.is(metadata.ownerReferences, undefined);
   assert.is(metadata.labels["app.example.com/component"], "postgres");
 });

@@ -1,0 +1,156 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { deletedClaims } from "../../postgres/claims.ts";
+import { type Step, wait } from "../../postgres/decide.ts";
+import { foreignProblem, unseenNames } from "../../postgres/foreign_names.ts";
+import { annotation } from "../../postgres/names.ts";
+import { planOf } from "../../postgres/plan.ts";
+import { situationOf } from "../../postgres/situation.ts";
+import { upgradeJobs } from "../../postgres/upgrade.ts";
+import { fakeCertificates } from "./fake_certificates.ts";
+import { type Given, nowMs, seen } from "./seen.ts";
+
+const scale = (replicas: number): Step => ({ kind: "scale", replicas, reason: "Creating", message: "" });
+const switchover: Step = {
+  kind: "switchover",
+  from: "orders-0",
+  to: "orders-1",
+  reason: "RollingOut",
+  message: "",
+};
+const state = ["orders-leader", "orders-config", "orders-sync", "orders-failover"];
+
+for (
+  const { rule, given, step, want } of [
+    {
+      rule: "before the first members are made: Patroni's, and the claims",
+      given: {},
+      step: scale(2),
+      want: { configMaps: state, claims: ["data-orders-0", "data-orders-1"] },
+    },
+    {
+      rule: "before others are made: their claims, unless they are known",
+      given: { statefulSet: { replicas: 1 }, claims: [{ ordinal: 0 }, { ordinal: 2 }] },
+      step: scale(3),
+      want: { configMaps: [], claims: ["data-orders-1"] },
+    },
+    {
+      rule: "before a switchover: its ConfigMap",
+      given: { statefulSet: { replicas: 1 } },
+      step: switchover,
+      want: { configMaps: ["orders-failover"], claims: [] },
+    },
+    {
+      rule: "before a switchover: none when it is ours",
+      given: { statefulSet: { replicas: 1 }, state: { failover: {} } },
+      step: switchover,
+      want: { configMaps: [], claims: [] },
+    },
+    { rule: "else none", given: {}, step: wait("Degraded", ""), want: { configMaps: [], claims: [] } },
+  ] as { rule: string; given: Given; step: Step; want: ReturnType<typeof unseenNames> }[]
+) {
+  test(`names that others may have taken are looked at ${rule}`, () => {
+    assert.equal(unseenNames(seen(given), step), want);
+  });
+}
+
+test("what has one of those names and is somebody else's stops everything; a cache that lags does not", () => {
+  const theirs = { kind: "ConfigMap", metadata: { name: "orders-config", namespace: "shop" } };
+  const ours = {
+    ...theirs,
+    metadata: seen({ state: { config: {} } }).configMaps.get("orders-config")!.metadata,
+  };
+  const unseen = (one: unknown) => ({ ...seen(), unseen: [one] }) as unknown as ReturnType<typeof seen>;
+  const problem = foreignProblem(unseen(theirs));
+  assert.is(problem?.reason, "NameConflict");
+  assert.match(problem?.message ?? "", 'ConfigMap "orders-config" belongs to somebody else');
+  assert.is(problem?.stops, true);
+  assert.is(foreignProblem(unseen(ours)), undefined);
+});
+
+test("a claim that is deleted under its member is told, and its member known; others' are not", () => {
+  const sight = seen({
+    members: [{ ordinal: 0 }],
+    claims: [{ ordinal: 0, deleted: true }, { ordinal: 1, deleted: true }],
+  });
+  assert.match(deletedClaims(sight)?.message ?? "", /^Claim "data-orders-0" was deleted/);
+  assert.equal(situationOf(sight, nowMs).members.map(({ losesData }) => losesData), [true]);
+  assert.is(deletedClaims(seen({ members: [{ ordinal: 0 }], claims: [{ ordinal: 0 }] })), undefined);
+});
+
+test("a member that is going keeps its rights until it is gone", () => {
+  const sight = seen({
+    spec: { size: 1 },
+    members: [0, 1].map((ordinal) => ({ ordinal })),
+    statefulSet: { replicas: 1 },
+  });
+  const options = {
+    owner: [],
+    imageTemplate: "{major}",
+    password: () => "x".repeat(24),
+    certificates: fakeCertificates(),
+    nowMs,
+  };
+  const { wanted } = planOf(sight, wait("ScalingDown", ""), options);
+  const role = wanted.find(({ resource }) => resource.kind === "Role")!.desired as {
+    rules: { resourceNames?: string[] }[];
+  };
+  assert.equal(role.rules.at(-1)?.resourceNames, ["orders-0", "orders-1"]);
+});
+
+for (
+  const { rule, given, want } of [
+    { rule: "asked for now", given: { leader: "orders-0", member: "orders-1" }, want: true },
+    {
+      rule: "that is due",
+      given: { leader: "orders-0", scheduled_at: "2026-11-23T11:59:00+00:00" },
+      want: true,
+    },
+    {
+      rule: "for later, of a person: no",
+      given: { leader: "orders-0", scheduled_at: "2026-11-24T00:00:00+00:00" },
+      want: false,
+    },
+    { rule: "that was answered: no", given: {}, want: false },
+  ] as { rule: string; given: Record<string, string>; want: boolean }[]
+) {
+  test(`a switchover is waited for that is ${rule}`, () => {
+    const sight = seen({ members: [{ ordinal: 0 }], state: { failover: given } });
+    assert.is(situationOf(sight, nowMs).switchoverPending, want);
+    // Nobody is there to answer what was left over.
+    assert.is(situationOf(seen({ state: { failover: given } }), nowMs).switchoverPending, false);
+  });
+}
+
+test("what was asked of Patroni last is read back, and nothing else taken for it", () => {
+  const asked = (text: string) =>
+    situationOf(seen({ state: { failover: { [annotation.asked]: text } } }), nowMs).switchoverAsked;
+  assert.equal(asked("orders-0 orders-1 2026-11-23T12:00:00.000Z"), {
+    from: "orders-0",
+    to: "orders-1",
+    atMs: nowMs,
+  });
+  assert.equal(["", "orders-0", "orders-0 orders-1 soon"].map(asked), [undefined, undefined, undefined]);
+});
+
+test("who led last is Patroni's word, and else what was written down", () => {
+  const last = (state: Given["state"]) => situationOf(seen({ state: state! }), nowMs).lastPrimary;
+  const config = { [annotation.primary]: "orders-2" };
+  assert.is(last({ config, sync: { leader: "orders-1" } }), "orders-1");
+  assert.is(last({ config, sync: {} }), "orders-2");
+  assert.is(last({}), undefined);
+});
+
+test("a Database that is deleted takes the Jobs of its upgrade with it, and no other", () => {
+  const jobs = ["upgrade", "upgrade-check", "backup"].map((component) => ({
+    name: `orders-${component}`,
+    component,
+    order: "{}",
+  }));
+  assert.equal(upgradeJobs(seen({ jobs })).map(({ metadata }) => metadata.name), [
+    "orders-upgrade",
+    "orders-upgrade-check",
+  ]);
+});
+
+test.run();
