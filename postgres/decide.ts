@@ -8,7 +8,7 @@
  */
 
 import { maximumLagBytes, timing } from "./dynamic_config.ts";
-import type { Member } from "./observe.ts";
+import { failedStates, type Member } from "./observe.ts";
 import type { Trouble } from "./trouble.ts";
 import type { UpgradeAction, UpgradeSeen } from "./upgrade.ts";
 
@@ -25,6 +25,8 @@ export interface MemberSeen
   readonly pendingRestart: boolean;
   /** It waits for the primary to restart in place, which is not ours to make: a parameter of standbys is lowered. */
   readonly waitsForPrimary?: boolean;
+  /** The parameters that wait are being tried beside it, as nobody else can try them: see trial.ts. */
+  readonly isTrying?: boolean;
   /** The parameters that wait, with the value that runs and the one that will. */
   readonly pendingParameters?: Member["pendingParameters"];
   /** Why its containers cannot run, in the kubelet's or scheduler's words. */
@@ -66,6 +68,8 @@ export interface Situation {
     | undefined;
   /** Patroni's automation is off (`patronictl pause`). */
   readonly patroniPaused: boolean;
+  /** Names of spec.parameters. */
+  readonly parameters?: readonly string[];
   /** The member that a person asked to become the primary. */
   readonly switchoverTo: string | undefined;
   /** The upgrade to another major version that is asked for, under way or just over. */
@@ -335,7 +339,9 @@ function leaving({ members, replicas = 0, deleting, wanted }: Situation): Step |
 }
 
 /** Nothing is restarted while a member is missing or not serving: that would make two. */
-function heal({ members, replicas = 0, primary, initialized, staleLock }: Situation): Step | undefined {
+function heal(
+  { members, replicas = 0, primary, initialized, staleLock, parameters = [] }: Situation,
+): Step | undefined {
   if (replicas === 0) return undefined;
   const unwell = members.filter((member) => !isServing(member));
   if (unwell.length === 0 && members.length >= replicas && primary) return undefined;
@@ -343,6 +349,11 @@ function heal({ members, replicas = 0, primary, initialized, staleLock }: Situat
   if (troubled?.trouble) return inTrouble(troubled.name, troubled.trouble);
   if (!primary) {
     if (!initialized) return wait("Degraded", "The first member is being initialized");
+    const failed = members.find(({ state }) => state !== undefined && failedStates.has(state));
+    if (failed) {
+      const names = parameters.length > 0 ? `, with ${parameters.join(", ")} of spec.parameters` : "";
+      return wait("Degraded", `No member is the primary: ${failed.name} says "${failed.state}"${names}`);
+    }
     const lock = staleLock ? `: the lock of ${staleLock.member} was not renewed in time` : "";
     return wait("Degraded", `No member is the primary${lock}`);
   }
@@ -393,6 +404,9 @@ function roll(seen: Situation): Step | undefined {
     return { kind: "restart", pod: replica.name, reason: "RollingOut", message };
   }
   const last = stale[0]!;
+  if (members.length === 1 && last.isTrying) {
+    return wait("RollingOut", `${last.name} tries before it restarts: ${pendingChanges([last])}`);
+  }
   if (members.length === 1) {
     return {
       kind: "restart",

@@ -60,6 +60,9 @@ export interface Member {
   readonly pendingParameters: readonly { name: string; from: string; to: string }[];
 }
 
+/** Patroni's words for a server that did not start, or ended by itself. */
+export const failedStates: ReadonlySet<string> = new Set(["start failed", "crashed"]);
+
 /** The leader lock. */
 export interface Leader {
   readonly member: string;

@@ -85,6 +85,8 @@ export interface ParameterProblem {
 /** A value that a server refused. */
 export interface RefusedParameter extends ParameterProblem {
   readonly value: string;
+  /** The value that runs, where it is known. */
+  readonly before?: string;
 }
 
 /** Everything that is wrong with spec.parameters; empty when all can be set. */
@@ -118,7 +120,9 @@ export function settableParameters(
     const spec = { ...database.spec, parameters: Object.fromEntries(parameters) };
     const found = [
       ...parameterProblems({ ...database, spec }),
-      ...refused.filter(({ name, value }) => parameters.get(name) === value),
+      ...refused.filter(({ name, value }) =>
+        parameters.get(name) === value || textOf(database, name, parameters.get(name)) === value
+      ),
     ];
     if (found.length === 0) return { parameters: spec.parameters, problems };
     for (const { name, reason } of found) {
@@ -244,11 +248,10 @@ export function parametersOf(database: Database): Record<string, string> {
   if (problem) {
     throw new RangeError(`Cannot set parameter ${JSON.stringify(problem.name)}: ${problem.reason}`);
   }
-  const settings = settingsOf(majorOf(database)) ?? {};
-  const given = Object.entries(database.spec.parameters ?? {}).map(([name, value]): [string, string] => {
-    const reading: Reading = readSetting(settingOf(settings, name) ?? ["string"], value);
-    return [name, reading.problem === undefined ? reading.text : value];
-  });
+  const given = Object.entries(database.spec.parameters ?? {}).map(([name, value]): [string, string] => [
+    name,
+    textOf(database, name, value) ?? value,
+  ]);
   return Object.fromEntries([
     ...Object.entries({
       log_line_prefix: "%m [%p] %q%u@%d ",
@@ -266,6 +269,14 @@ export function parametersOf(database: Database): Record<string, string> {
       wal_log_hints: "on",
     }),
   ].toSorted(([a], [b]) => a < b ? -1 : 1));
+}
+
+/** The value as it is written for PostgreSQL, Patroni and ourselves alike; `undefined` for one that cannot be read. */
+function textOf(database: Database, name: string, value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  const settings = settingsOf(majorOf(database)) ?? {};
+  const reading: Reading = readSetting(settingOf(settings, name) ?? ["string"], value);
+  return reading.problem === undefined ? reading.text : undefined;
 }
 
 /** Half of the volume: a replica that is away for long loses its slot before the primary loses its disk. */

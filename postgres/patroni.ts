@@ -27,6 +27,7 @@ import {
   reportCommand,
   start,
 } from "./scripts.ts";
+import { trial } from "./trial.ts";
 import {
   upgrade as upgradeProgram,
   upgradeAgent,
@@ -120,6 +121,7 @@ export function desiredPatroniConfigMap(
       "guard.sh": guard,
       "start.py": start,
       "report.py": report,
+      "trial.py": trial,
       "agent.py": agent([
         "backup_agent",
         "volume_agent",

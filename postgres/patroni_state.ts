@@ -8,6 +8,7 @@ import { sizeOf } from "./database.ts";
 import type { Step } from "./decide.ts";
 import { dynamicConfig, nextDynamicConfig } from "./dynamic_config.ts";
 import { annotation, namesOf } from "./names.ts";
+import { failedStates } from "./observe.ts";
 import { dataVersion, type Problem, serverReport, type Sight } from "./sight.ts";
 import { membersHaveTls } from "./tls.ts";
 import { readVersion } from "./versions.ts";
@@ -68,9 +69,6 @@ export function configured(
 export function failsToStart({ patroni }: Pick<Sight, "patroni">): boolean {
   return patroni.members.some(({ state }) => state !== undefined && failedStates.has(state));
 }
-
-/** Patroni's words for a server that did not start, or ended by itself. */
-export const failedStates: ReadonlySet<string> = new Set(["start failed", "crashed"]);
 
 /** Nobody may overwrite what nobody understands. */
 export function unreadableState(

@@ -149,7 +149,8 @@ export const reportCommand = `python3 ${folder.config}/report.py`;
  *
  * Such a parameter can only be lowered on the primary first, and it must stay the primary meanwhile, which the deletion
  * of its pod would not do: Patroni's REST API restarts it; only this pod's own is asked. When another parameter waits
- * too, the standbys have to run with it first: a value that does not work must not stop the primary.
+ * too, the standbys have to run with it first: a value that does not work must not stop the primary. Where there is no
+ * standby it is tried on empty data instead (trial.ts), and what came of that is told, too.
  * Patroni ends an earlier run when the next reload comes, so every run looks anew.
  *
  * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
@@ -166,6 +167,8 @@ import time
 import urllib.parse
 import urllib.request
 
+import trial
+
 STANDBY = ${JSON.stringify(standbyParameters)}
 NOTED = "${folder.run}/server.json"
 TOKEN = "${tokenFolder}/"
@@ -180,6 +183,7 @@ QUERY = """SELECT json_build_object(
 action, role, scope = sys.argv[1:]
 with open("${folder.config}/patroni.yml", encoding="utf-8") as file:
     config = json.load(file)
+BINARIES = config["postgresql"]["bin_dir"]
 
 
 def call(url, body=None, headers=None, method=None, timeout=10):
@@ -205,16 +209,24 @@ def kubernetes(path, body=None, method=None):
     return json.loads(call(pods + path, body, headers, method))
 
 
-def note():
+def query(statement):
+    psql = [BINARIES + "/psql", "-XAtqc", statement, "postgres"]
+    return subprocess.run(psql, check=True, capture_output=True, timeout=20).stdout
+
+
+def note(tried=None):
     """Writes what changed on the pod. A refused value stays noted: the operator takes it out of the file."""
-    psql = [config["postgresql"]["bin_dir"] + "/psql", "-XAtqc", QUERY, "postgres"]
-    found = json.loads(subprocess.run(psql, check=True, capture_output=True, timeout=20).stdout)
+    found = json.loads(query(QUERY))
     try:
         with open(NOTED, encoding="utf-8") as file:
             before = json.load(file)
     except FileNotFoundError:
         before = {"refused": {}}
     found["refused"] = {**before["refused"], **found["refused"]}
+    if tried:
+        tried["refused"] = {**before.get("trial", {}).get("refused", {}), **tried["refused"]}
+    if tried or "trial" in before:
+        found["trial"] = tried or before["trial"]
     if found == before:
         return
     annotations = {"${annotation.server}": json.dumps(found)}
@@ -224,9 +236,8 @@ def note():
 
 
 def waiting():
-    """The parameters that wait for a restart, by whether they are lowered ones that standbys must follow."""
-    reasons = json.loads(call("http://localhost:${patroniPort}/patroni")).get("pending_restart_reason") or {}
-    return {name: lowered(name, change) for name, change in reasons.items()}
+    """The parameters that wait for a restart."""
+    return json.loads(call("http://localhost:${patroniPort}/patroni")).get("pending_restart_reason") or {}
 
 
 def lowered(name, change):
@@ -236,19 +247,38 @@ def lowered(name, change):
         return False
 
 
-def standbys_run():
-    """True when every other member runs, and what waits on it is only what waits for this one."""
+def others():
+    """The pods of the other members."""
     labels = {"${label.database}": scope, **config["kubernetes"]["labels"]}
     selector = ",".join(name + "=" + value for name, value in labels.items())
-    for pod in kubernetes("?" + urllib.parse.urlencode({"labelSelector": selector}))["items"]:
+    pods = kubernetes("?" + urllib.parse.urlencode({"labelSelector": selector}))["items"]
+    return [pod for pod in pods if pod["metadata"]["name"] != os.environ["HOSTNAME"]]
+
+
+def standbys_run():
+    """True when every other member runs, and what waits on it is only what waits for this one."""
+    for pod in others():
         status = json.loads(pod["metadata"].get("annotations", {}).get("status", "{}"))
-        if pod["metadata"]["name"] != os.environ["HOSTNAME"]:
-            reasons = status.get("pending_restart_reason") or {}
-            if status.get("replication_state") != "streaming" or "deletionTimestamp" in pod["metadata"]:
-                return False
-            if not all(lowered(name, change) for name, change in reasons.items()):
-                return False
+        reasons = status.get("pending_restart_reason") or {}
+        if status.get("replication_state") != "streaming" or "deletionTimestamp" in pod["metadata"]:
+            return False
+        if not all(lowered(name, change) for name, change in reasons.items()):
+            return False
     return True
+
+
+def try_out(reasons):
+    """The only member tries what is not just lowered; true when all of it fits, or others can try it."""
+    pending = {name: text(change["new_value"]) for name, change in reasons.items() if not lowered(name, change)}
+    if not pending or others():
+        return True
+    tried = trial.attempt(BINARIES, query, pending)
+    note(tried)
+    return tried["fits"] == pending
+
+
+def text(value):
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def restart():
@@ -259,19 +289,38 @@ def restart():
     print("report.py:", call("http://localhost:${patroniPort}/restart", body, headers, timeout=600), flush=True)
 
 
+def look(looks):
+    """One look; true when there is nothing more to do."""
+    global noted, fits
+    if not noted:
+        note()
+        noted = True
+    if role != "primary":
+        return True
+    reasons = waiting()
+    # Others than these are not ours to restart for; whether they fit is told once.
+    waits = [lowered(name, change) for name, change in reasons.items()]
+    if reasons and fits is None:
+        fits = try_out(reasons)
+    if fits is False:
+        return True
+    # Each member notes within seconds on its pod what waits on it.
+    if waits and (all(waits) or any(waits) and looks > 8 and standbys_run()):
+        restart()
+        return True
+    return looks > 3 and not any(waits)
+
+
 # Patroni looks a second after the reload which parameters wait for a restart.
 time.sleep(2)
-note()
-looks = 0
-while role == "primary":
-    waits = waiting()
-    # Each member notes within seconds on its pod what waits on it.
-    if waits and (all(waits.values()) or any(waits.values()) and looks > 8 and standbys_run()):
-        restart()
-        break
-    if looks > 3 and not any(waits.values()):
-        break
-    looks += 1
+noted, fits = False, None
+for looks in range(100):
+    try:
+        if look(looks):
+            break
+    except Exception as error:
+        # The API server or Patroni is away for a moment, and nobody calls again.
+        print("report.py: %s: %s" % (type(error).__name__, error), flush=True)
     time.sleep(2 if looks < 12 else 8)
 `;
 

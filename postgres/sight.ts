@@ -90,25 +90,44 @@ export function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefin
   return trouble?.reason === "Unschedulable" && ageMs < schedulingMs ? undefined : trouble;
 }
 
+/** What a server made of its parameters. */
+export interface ServerReport {
+  /** Values that it runs with, of those that its standbys must have. */
+  readonly runs: Readonly<Record<string, unknown>>;
+  /** Values that it does not take, or does not start with. */
+  readonly refused: readonly RefusedParameter[];
+  /** Values that it starts with, as was tried (trial.ts). */
+  readonly fits: Readonly<Record<string, unknown>>;
+  readonly version?: string;
+}
+
 /** What a server made of its parameters, as its pod says; nothing where it does not or cannot be read. */
 export function serverReport(
   pod: StoredPod | undefined,
-): { runs: Readonly<Record<string, unknown>>; refused: RefusedParameter[]; version?: string } {
+): ServerReport {
   const record = (value: unknown) =>
     typeof value === "object" && value !== null ? value as Readonly<Record<string, unknown>> : {};
   try {
-    const { runs, refused, version } = record(
+    const { runs, refused, trial, version } = record(
       JSON.parse(pod?.metadata?.annotations?.[annotation.server] ?? "{}"),
     );
-    const entries = Object.entries(record(refused)).flatMap(([name, value]) =>
+    const entries = Object.entries(record(refused)).flatMap(([name, value]): RefusedParameter[] =>
       typeof value === "string"
         ? [{ name, value, reason: `${JSON.stringify(value)} was refused by PostgreSQL` }]
         : []
     );
+    const { fits, refused: failed } = record(trial);
+    for (const [name, one] of Object.entries(record(failed))) {
+      const { value, runs: before, words } = record(one);
+      if (typeof value !== "string") continue;
+      const said = typeof words === "string" ? `: ${words}` : "";
+      const reason = `PostgreSQL does not start with ${JSON.stringify(value)}${said}`;
+      entries.push({ name, value, reason, ...(typeof before === "string" ? { before } : {}) });
+    }
     const isVersion = typeof version === "string" && /^[1-9][0-9](\.[0-9]{1,3})?$/.test(version);
-    return { runs: record(runs), refused: entries, ...(isVersion ? { version } : {}) };
+    return { runs: record(runs), refused: entries, fits: record(fits), ...(isVersion ? { version } : {}) };
   } catch {
-    return { runs: {}, refused: [] }; // not JSON: the pod's next report replaces it
+    return { runs: {}, refused: [], fits: {} }; // not JSON: the pod's next report replaces it
   }
 }
 
@@ -184,11 +203,13 @@ export function effectiveDatabase(
   if (runs !== undefined && runs.major !== asked?.major) {
     spec = { ...spec, version: runs.text, image: runs.image };
   }
-  const settable = settableParameters(
-    { ...database, spec },
-    presentParameters(patroni.config?.text),
-    pods.flatMap((pod) => serverReport(pod).refused),
+  const refused = pods.flatMap((pod) => serverReport(pod).refused);
+  // The configuration may say the refused value already; what runs is what stays.
+  const running = Object.fromEntries(
+    refused.map(({ name, before }) => [name, before]).filter(([, before]) => before),
   );
+  const present = { ...presentParameters(patroni.config?.text), ...running };
+  const settable = settableParameters({ ...database, spec }, present, refused);
   if (settable.problems.length > 0) {
     const message = settable.problems.map(({ name, reason }) => `spec.parameters.${name}: ${reason}`).join(
       "; ",

@@ -8,7 +8,21 @@ import { annotation, claimName, namesOf } from "./names.ts";
 import type { Member } from "./observe.ts";
 import { standbyParameters } from "./scripts.ts";
 import { isReloading, lastingTrouble, serverReport, type Sight } from "./sight.ts";
+import { trialMs } from "./trial.ts";
 import { upgradeOf } from "./upgrade.ts";
+
+/** True while the trial of the parameters that wait on an only member can be expected to tell: trial.ts. */
+function isTrying(
+  { database, configMaps }: Sight,
+  { pendingParameters }: Member,
+  fits: Readonly<Record<string, unknown>>,
+  nowMs: number,
+): boolean {
+  const config = configMaps.get(namesOf(database.metadata.name).config);
+  const changedMs = Date.parse(config?.metadata.annotations?.[annotation.settled] ?? "");
+  const agoMs = nowMs - changedMs;
+  return agoMs < trialMs && agoMs > -trialMs && pendingParameters.some(({ name, to }) => fits[name] !== to);
+}
 
 type Annotations = Readonly<Record<string, string | undefined>>;
 
@@ -24,7 +38,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
   const deletedClaims = new Set(
     sight.claims.filter((claim) => claim.metadata.deletionTimestamp).map((claim) => claim.metadata.name),
   );
-  const { runs } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
+  const { runs, fits } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
   return {
     wanted: deleting ? 0 : sizeOf(database),
     deleting,
@@ -39,6 +53,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
         upToDate: updated !== undefined && member.revision === updated,
         pendingRestart: member.pendingRestart && !waitsForPrimary && !reloading,
         waitsForPrimary,
+        isTrying: patroni.members.length === 1 && isTrying(sight, member, fits, nowMs),
         trouble: pod && lastingTrouble(pod, nowMs),
         createdMs: Date.parse(pod?.metadata?.creationTimestamp ?? "") || undefined,
         losesData: deletedClaims.has(claimName(name, member.ordinal)),
@@ -53,6 +68,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     switchoverPending: isPending(failover, nowMs) && patroni.members.length > 0,
     switchoverAsked: askedOf(failover),
     patroniPaused: isPaused(patroni.config?.text),
+    parameters: Object.keys(database.spec.parameters ?? {}),
     switchoverTo: database.status?.operations?.switchoverTo,
     upgrade: upgradeOf(sight, nowMs),
     nowMs,

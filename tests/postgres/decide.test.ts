@@ -713,6 +713,16 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     want: "wait: Degraded",
   },
   {
+    rule: "an only member restarts after what waits was tried",
+    given: {
+      wanted: 1,
+      replicas: 1,
+      synchronous: [],
+      members: [member(0, { ...leads, pendingRestart: true, isTrying: true })],
+    },
+    want: "wait: RollingOut",
+  },
+  {
     rule: "with durability Sync a Database without a synchronous standby is not Ready",
     given: { synchronous: [] },
     want: "wait: Degraded",
@@ -776,6 +786,20 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
 for (const { rule, given, want } of table) {
   test(rule, () => assert.is(brief(decide(situation(given))), want));
 }
+
+test("a server that does not start is told, with the parameters that it may be", () => {
+  const given = situation({
+    wanted: 1,
+    replicas: 1,
+    primary: undefined,
+    members: [member(0, { ...down, state: "start failed" })],
+    parameters: ["shared_buffers", "work_mem"],
+  });
+  assert.is(
+    decide(given).message,
+    'No member is the primary: db-0 says "start failed", with shared_buffers, work_mem of spec.parameters',
+  );
+});
 
 const isSynchronous = ({ synchronous }: Situation, { name }: MemberSeen) => synchronous.includes(name);
 

@@ -10,6 +10,7 @@ import { test as uvuTest } from "uvu";
 import * as assert from "uvu/assert";
 import { annotation } from "../../postgres/names.ts";
 import { folder, report, tokenFolder } from "../../postgres/scripts.ts";
+import { trial } from "../../postgres/trial.ts";
 import { within } from "../within.ts";
 
 const test = spawnSync("python3", ["--version"]).status === 0 ? uvuTest : uvuTest.skip;
@@ -23,6 +24,8 @@ interface Scene {
   /** State of the others. */
   replication?: string;
   refused?: Record<string, string>;
+  /** How many requests of the API server and Patroni fail at first. */
+  failures?: number;
   /** How often it is called; twice: with what the first run left behind. */
   runs?: number;
 }
@@ -40,12 +43,14 @@ const reasons = (changes: Changes) =>
 
 /** Runs the program in a pod called orders-0 and returns what it asked for. */
 async function play(
-  { role, own, others = [], replication = "streaming", refused = {}, runs = 1 }: Scene,
+  { role, own, others = [], replication = "streaming", refused = {}, runs = 1, failures = 0 }: Scene,
 ): Promise<Seen> {
   const root = mkdtempSync(join(tmpdir(), "report-"));
   const seen: Seen = { restarts: [], notes: [], selectors: [] };
+  let left = failures;
   const server = createServer((request, response) => {
     let body = "";
+    if (left-- > 0) return response.writeHead(503).end();
     request.setEncoding("utf8").on("data", (chunk: string) => body += chunk).on("end", () => {
       const url = new URL(request.url ?? "", "http://localhost");
       if (url.pathname === "/patroni") {
@@ -82,8 +87,23 @@ async function play(
   const { port } = server.address() as AddressInfo;
   try {
     const found = { runs: { max_connections: "100" }, refused };
-    writeFileSync(join(root, "psql"), `#!/bin/sh\ncat <<'E'\n${JSON.stringify(found)}\nE\n`);
-    chmodSync(join(root, "psql"), 0o755);
+    const programs = {
+      psql: `case "$*" in
+        *"context = 'postmaster'"*) echo '{"shared_buffers": "128MB", "max_connections": "100"}' ;;
+        *) echo '${JSON.stringify(found)}' ;;
+      esac`,
+      initdb: `mkdir -p "$2"`,
+      // As PostgreSQL says it.
+      postgres: `case "$*" in
+        *shared_buffers=256GB*) echo "FATAL:  could not map anonymous shared memory: Cannot allocate memory" >&2; exit 1 ;;
+        *shared_buffers=900MB*max_connections=900*) echo "FATAL:  too much together" >&2; exit 1 ;;
+      esac`,
+    };
+    for (const [name, text] of Object.entries(programs)) {
+      writeFileSync(join(root, name), `#!/bin/sh\n${text}\n`);
+      chmodSync(join(root, name), 0o755);
+    }
+    writeFileSync(join(root, "trial.py"), trial.replace('"/tmp/trial"', JSON.stringify(join(root, "trial"))));
     writeFileSync(join(root, "token"), "token-of-the-pod");
     writeFileSync(join(root, "patroni-password"), "secret");
     const config = {
@@ -103,7 +123,8 @@ async function play(
         KUBERNETES_SERVICE_PORT: String(port),
         http_proxy: "http://127.0.0.1:1",
       };
-      const child = spawn("python3", ["-c", program, "on_reload", role, "orders"], { env });
+      writeFileSync(join(root, "report.py"), program);
+      const child = spawn("python3", [join(root, "report.py"), "on_reload", role, "orders"], { env });
       let text = "";
       child.stderr.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
       child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
@@ -112,6 +133,7 @@ async function play(
       assert.not.ok(text.includes("secret") || text.includes("token-of-the-pod"), "a secret was printed");
     }
     assert.ok(existsSync(join(root, "server.json")));
+    assert.not.ok(existsSync(join(root, "trial")), "the data of the trial is left");
   } finally {
     server.closeAllConnections();
     server.close();
@@ -123,6 +145,7 @@ async function play(
 const down: Changes = { max_connections: [200, "100"] };
 const up: Changes = { max_connections: ["100", "200"] };
 const buffers: Changes = { shared_buffers: ["128MB", "256MB"] };
+const beyond: Changes = { shared_buffers: ["128MB", "256GB"] };
 
 for (
   const [what, scene, restarts] of [
@@ -144,6 +167,15 @@ for (
       { role: "primary", own: { ...down, ...buffers }, others: [down, down] },
       1,
     ],
+    ["an only member restarts for a lowered one when what waits with it fits", {
+      role: "primary",
+      own: { ...down, ...buffers },
+    }, 1],
+    ["an only member does not restart with what it does not start with", {
+      role: "primary",
+      own: { ...down, ...beyond },
+    }, 0],
+    ["what fails at first is tried again", { role: "primary", own: down, others: [down], failures: 5 }, 1],
     ["a value that is not a number is nobody's to judge", {
       role: "primary",
       own: { max_connections: ["?", "1"] },
@@ -165,6 +197,39 @@ for (
 test("report: the pod says what its server runs with and what it refused, once", async () => {
   const { notes } = await play({ role: "replica", own: {}, refused: { timezone: "Mars" }, runs: 2 });
   assert.equal(notes, [{ runs: { max_connections: "100" }, refused: { timezone: "Mars" } }]);
+});
+
+const words = "could not map anonymous shared memory: Cannot allocate memory";
+
+for (
+  const [what, own, want] of [
+    ["what fits", buffers, { fits: { shared_buffers: "256MB" }, refused: {} }],
+    ["what does not, with PostgreSQL's words and what runs", { ...beyond, max_wal_senders: ["10", 20] }, {
+      fits: { max_wal_senders: "20" },
+      refused: { shared_buffers: { value: "256GB", runs: "128MB", words } },
+    }],
+    ["what fits alone and not together: all of it", {
+      max_connections: ["100", "900"],
+      shared_buffers: ["128MB", "900MB"],
+    }, {
+      fits: {},
+      refused: {
+        max_connections: { value: "900", runs: "100", words: "too much together" },
+        shared_buffers: { value: "900MB", runs: "128MB", words: "too much together" },
+      },
+    }],
+  ] as [string, Changes, unknown][]
+) {
+  test(`report: an only member tries on empty data, and tells ${what}`, async () => {
+    const { notes, restarts } = await play({ role: "primary", own });
+    assert.equal(notes.at(-1)?.["trial"], want);
+    assert.equal(restarts, []);
+  });
+}
+
+test("report: with others a replica tries it, and nothing else is tried", async () => {
+  const { notes } = await play({ role: "primary", own: beyond, others: [{}] });
+  assert.equal(notes.filter((note) => "trial" in note), []);
 });
 
 test("report: the password and the token are in no argument and not printed", () => {

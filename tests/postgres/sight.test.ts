@@ -216,6 +216,69 @@ for (
   });
 }
 
+test("a value that an only member does not start with is not set: what runs stays, and why is told", () => {
+  const trial = {
+    fits: {},
+    refused: {
+      shared_buffers: { value: "256GB", runs: "128MB", words: "no memory" },
+      // As it is written for PostgreSQL, which differs from what was asked for.
+      random_page_cost: { value: "2", runs: "4" },
+    },
+  };
+  const seen = sight([pod(0, {}, { trial })], {
+    parameters: { shared_buffers: "256GB", random_page_cost: "0x2", work_mem: "8MB" },
+    // The configuration says it already.
+    present: { shared_buffers: "256GB", random_page_cost: "2" },
+  });
+  const { effective, problems } = effectiveDatabase(seen);
+  assert.equal(effective.spec.parameters, {
+    shared_buffers: "128MB",
+    random_page_cost: "4",
+    work_mem: "8MB",
+  });
+  assert.equal(problems.map(({ message }) => message), [
+    'spec.parameters.shared_buffers: PostgreSQL does not start with "256GB": no memory; "128MB" stays; ' +
+    'spec.parameters.random_page_cost: PostgreSQL does not start with "2"; "4" stays',
+  ]);
+});
+
+for (
+  const [what, server, sinceMs, want] of [
+    [
+      "tries first",
+      undefined,
+      10_000,
+      "RollingOut: orders-0 tries before it restarts: shared_buffers from 128MB to 256MB",
+    ],
+    [
+      "tries anew what was not tried",
+      { trial: { fits: { shared_buffers: "1GB" } } },
+      10_000,
+      "RollingOut: orders-0 tries",
+    ],
+    ["restarts with what fits", { trial: { fits: { shared_buffers: "256MB" } } }, 10_000, "restart"],
+    ["restarts when it told nothing for two minutes", undefined, 120_001, "restart"],
+  ] as [string, unknown, number, string][]
+) {
+  test(`an only member whose parameter waits for a restart ${what}`, () => {
+    const annotations = { [annotation.settled]: new Date(nowMs - sinceMs).toISOString() };
+    const config = { metadata: { annotations } } as unknown as StoredConfigMap;
+    const seen = { ...sight([pod(0, buffers, server)]), configMaps: new Map([["orders-config", config]]) };
+    const { members } = situationOf(seen, nowMs);
+    const step = decide({
+      ...situationOf(seen, nowMs),
+      members: members.map((member) => ({ ...member, upToDate: true })),
+      replicas: 1,
+      settled: true,
+      initialized: true,
+    });
+    assert.ok(
+      (step.kind === "wait" ? `${step.reason}: ${step.message}` : step.kind).startsWith(want),
+      JSON.stringify(step),
+    );
+  });
+}
+
 test("a value that any server refused is not set, and named", () => {
   const seen = sight([pod(0), pod(1, {}, { refused: { timezone: "Mars" } })], {
     parameters: { timezone: "Mars", work_mem: "8MB" },
