@@ -61,7 +61,7 @@ def end(message=None):
 
 
 def run(*arguments):
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, errors="replace")
     if ended.returncode:
         end("pgBackRest: " + said(ended))
     return ended.stdout
@@ -71,7 +71,9 @@ def run(*arguments):
 lines = [line for line in secret.splitlines() if not re.match("archive-|spool-path|pg1-", line)]
 with os.fdopen(os.open(CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
     file.write("\\n".join([*lines, "pg1-path=" + DATA, ""]))
-stanza = next(iter(json.loads(run("info", "--output=json"))), None)
+stanza = next(iter(json.loads(run("info", "--output=json"), strict=False)), None)
+if unreadable(stanza):
+    end("pgBackRest: " + unreadable(stanza))
 backups = [one for one in (stanza["backup"] if stanza else []) if not one.get("error")]
 if not backups:
     end("the repository has no backup")

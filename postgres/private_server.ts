@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Python: `read`, `clean` and `said`, pgBackRest's own words. Needs os, re. */
+/** Python: `read`, `clean`, `said` and `unreadable`, pgBackRest's own words. Needs os, re. */
 export const words = `
 
 def read(path):
@@ -24,6 +24,15 @@ def said(ended):
     errors = re.findall(r"ERROR: (\\[[0-9]+\\]: .*?)(?=\\n *\\*\\*\\*|\\n\\S|\\Z)", ended.stderr, re.S)
     code = re.search(r"<Code>([^<]*)</Code>", ended.stderr)
     return (errors[0] if errors else ended.stderr or ended.stdout) + (" " + code.group(1) if code else "")
+
+
+def unreadable(stanza):
+    """Why what info tells of is not all there is: it ends with 0 also when the repository cannot be read (99)."""
+    messages = [one["status"]["message"] for one in (stanza or {}).get("repo", []) if one["status"]["code"] == 99]
+    if not messages or not re.match(r"\\[(?:Format|Crypto)Error\\]", messages[0]):
+        return next(iter(messages), None)
+    # What follows is what another key makes of the file: any bytes.
+    return messages[0].split("\\n")[0].rstrip(":") + ": it was written with another encryptionKey, or is damaged"
 
 `;
 

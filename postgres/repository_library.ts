@@ -57,7 +57,7 @@ def clean(text):
 
 def run(*arguments, timeout=300, running=None):
     """Runs a command, also listed in \`running\` meanwhile; returns its output and what went wrong, if anything."""
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     running = [] if running is None else running
     running.append(process)
     try:
@@ -223,7 +223,7 @@ def gap(archive, backups, last):
 def info():
     """What the repository holds, and what went wrong, if anything."""
     text, words = run("info", PROBE, "--output=json", timeout=30)
-    stanza = next(iter(json.loads(text or "[]")), None) if words is None else None
+    stanza = next(iter(json.loads(text or "[]", strict=False)), None) if words is None else None
     # It ends with 0 also when the store cannot be read (99): only then the list of backups says nothing.
     if stanza and stanza["status"]["code"] == 99:
         said = [one["status"]["message"] for one in stanza.get("repo", []) if one["status"]["code"] == 99]

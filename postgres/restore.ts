@@ -73,7 +73,7 @@ def fail(words):
 
 
 def run(*arguments):
-    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, errors="replace")
     if ended.returncode:
         fail("pgBackRest: " + said(ended))
     return ended.stdout
@@ -90,7 +90,9 @@ while not os.path.exists(FOLDER + "restore.json"):
         fail("the members' Secret has no restore.json")
     time.sleep(1)
 wanted = json.loads(read(FOLDER + "restore.json"))
-stanza = next(iter(json.loads(run("info", "--output=json"))), None)
+stanza = next(iter(json.loads(run("info", "--output=json"), strict=False)), None)
+if unreadable(stanza):
+    fail("pgBackRest: " + unreadable(stanza))
 every = stanza["backup"] if stanza else []
 labels = ", ".join(one["label"] for one in every[-20:])
 if not every:

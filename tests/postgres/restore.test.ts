@@ -24,10 +24,14 @@ const late = "is after the latest possible time 2026-11-23T10:10:00Z; the earlie
 /** Restores; the last WAL segment arrived at 10:10:00. */
 async function play(
   wanted: { backup?: string; targetTime?: string },
-  { servers = [{ serves: true }], has = backups }: { servers?: readonly Answer[]; has?: typeof backups } = {},
+  { servers = [{ serves: true }], has = backups, says = info(has) }: {
+    servers?: readonly Answer[];
+    has?: typeof backups;
+    says?: string;
+  } = {},
 ) {
   const stand = new StandIns(["pgbackrest", "postgres", "psql"], {
-    "pgbackrest info": { out: info(has) },
+    "pgbackrest info": { out: says },
     "pgbackrest repo-ls archive/db/17-1/0000000100000000": {
       out: archived({
         "000000010000000000000008": at("2026-11-23T10:05:00Z"),
@@ -167,5 +171,26 @@ uvuTest("the range in a restore's last words is never cut off", () => {
   });
   assert.ok(trouble?.message.includes(early));
 });
+
+for (
+  const [what, message, told] of [
+    [
+      "another encryptionKey",
+      "[FormatError] unable to load info file '/a/backup.info':\\nFormatError: at line 1: gR\udcd9\u0001Q$",
+      "[FormatError] unable to load info file '/a/backup.info': it was written with another encryptionKey, or is damaged",
+    ],
+    [
+      "another access key",
+      "[ProtocolError] unable to load info file '/a/backup.info':\\nProtocolError: failed with 403 (Forbidden)",
+      "[ProtocolError] unable to load info file '/a/backup.info': ProtocolError: failed with 403 (Forbidden)",
+    ],
+  ] as const
+) {
+  test(`a repository that ${what} cannot read is told as such, although info ends well`, async () => {
+    const status = `"status":{"code":99,"message":"${message}"}`;
+    const says = `[{"archive":[],"backup":[],"name":"db","repo":[{"key":1,${status}}],"status":{"code":99}}]`;
+    assert.is((await play({}, { says })).told, `Cannot restore: pgBackRest: ${told}`);
+  });
+}
 
 uvuTest.run();

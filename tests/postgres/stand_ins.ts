@@ -61,6 +61,8 @@ for name, text in given.get("files", {}).items():
         file.write(text)
 if given.get("asks") and not os.path.exists(root + "/serving"):
     sys.exit(2)
+# A lone surrogate stands for a byte that is not UTF-8.
+sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 sys.stdout.write(given.get("out", ""))
 sys.stderr.write(given.get("err", ""))
 sys.stdout.flush()
