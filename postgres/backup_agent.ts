@@ -126,7 +126,9 @@ class Watch:
         self.find_gap(stanza, [one for one in backups if one["database"]["id"] == last["database"]["id"]], segment)
         # pgBackRest restores a backup that ended before the target, in whole seconds.
         newest = max(closed, last["timestamp"]["stop"] + 1)
-        if not 0 <= newest - self.newest < NEWER:
+        # When nothing follows, it is the last for now; and it is never before the first.
+        quiet = newest < time.time() - repository.PENDING
+        if quiet or self.newest < backups[0]["timestamp"]["stop"] + 1 or not 0 <= newest - self.newest < NEWER:
             self.newest = newest
         open_gap = self.gap and "until" not in self.gap
         return {

@@ -125,6 +125,22 @@ test("a primary sets the repository up, checks it once, and tells what is in it"
   });
 });
 
+test("the latest time is told each five minutes, at once when no WAL follows, and is never before the earliest", async () => {
+  const now = Math.floor(Date.now() / 1000);
+  const look = (closed: number, stop: number) =>
+    `answer(**{"psql_last_archived_wal": {"out": "${segment(5)}|${now - closed}"},
+      "pgbackrest_info": {"out": ${
+      JSON.stringify(info([{ ...backups[0]!, stop: now - stop }], segment(5)))
+    }}})
+look()
+`;
+  const looks = look(300, 400) + look(20, 400) + look(100, 400) + look(100, 50);
+  await play(looks, {}, ({ notes }) => {
+    const told = notes.map(({ recoverable }) => now - Date.parse(recoverable!) / 1000);
+    assert.equal(told, [300, 100, 49]);
+  });
+});
+
 test("WAL that was given up is told at the next look, though every command succeeded", async () => {
   // archive-push throws a segment away and reports success when the queue is too long.
   const drop = (last: number, ...arrived: number[]) =>
