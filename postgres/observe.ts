@@ -196,19 +196,22 @@ function isPrimary(report: Report): boolean {
 function reportOf(pod: PodView): Report {
   const status = jsonObject(pod.metadata?.annotations?.["status"]);
   const pending = asObject(status["pending_restart_reason"]);
+  // PostgreSQL goes on to wait for a parameter that was set and taken back, which a restart would not change.
+  const changes = Object.entries(pending).filter(([, change]) => {
+    const { old_value: from, new_value: to } = asObject(change);
+    return from === undefined || from !== to;
+  });
   return {
     state: text(status["state"]),
     role: text(status["role"]),
     timeline: natural(status["timeline"]),
     position: natural(status["xlog_location"]),
     replicationState: text(status["replication_state"]),
-    pendingRestart: status["pending_restart"] === true,
-    pendingParameters: Object.entries(pending).flatMap(([name, change]) => {
-      const { old_value: from, new_value: to } = asObject(change) as {
-        old_value?: unknown;
-        new_value?: unknown;
-      };
-      return [{ name, from: scalar(from), to: scalar(to) }];
+    pendingRestart: status["pending_restart"] === true &&
+      (changes.length > 0 || Object.keys(pending).length === 0),
+    pendingParameters: changes.map(([name, change]) => {
+      const { old_value: from, new_value: to } = asObject(change);
+      return { name, from: scalar(from), to: scalar(to) };
     }),
   };
 }

@@ -237,7 +237,9 @@ def note(tried=None):
 
 def waiting():
     """The parameters that wait for a restart."""
-    return json.loads(call("http://localhost:${patroniPort}/patroni")).get("pending_restart_reason") or {}
+    reasons = json.loads(call("http://localhost:${patroniPort}/patroni")).get("pending_restart_reason") or {}
+    # What was set and taken back goes on to be waited for, and is what runs.
+    return {name: change for name, change in reasons.items() if change.get("old_value") != change.get("new_value")}
 
 
 def lowered(name, change):

@@ -4,8 +4,10 @@
  */
 
 import type { DatabaseStatus, DatabaseStatusConditions } from "../types/app.example.com/v1.ts";
+import { growingClaims } from "./claims.ts";
+import { sizeOf } from "./database.ts";
 import { isServing, type MemberSeen, type Step } from "./decide.ts";
-import { annotation, memberSelector, namesOf, selectorText } from "./names.ts";
+import { annotation, memberSelector, namesOf, ordinalOf, selectorText } from "./names.ts";
 import type { Member } from "./observe.ts";
 import type { Problem, Sight } from "./sight.ts";
 import { dataVersion, serverReport } from "./sight.ts";
@@ -36,7 +38,7 @@ const unsettled: ReadonlySet<string> = new Set(["Degraded", "Progressing"]);
 const messageLengthMax = 4096;
 
 /**
- * What the conditions say. Blocked is there only when a person has to act.
+ * What the conditions say. Blocked and Stalled are there only when a person has to act.
  *
  * Ready takes the reason of the first problem, else of the step; a Database that was never Ready is Creating where
  * one that was is Degraded.
@@ -64,9 +66,41 @@ export function conditionsOf(sight: Sight, step: Step, problems: readonly Proble
     claim("Ready", problem === undefined && step.kind === "done" && step.reason === "Ready", reason, message),
     available,
     claim("Progressing", problem === undefined && step.kind !== "done", reason, message),
-    ...(problem && !expectedReasons.has(problem.reason) ? [claim("Blocked", true, reason, message)] : []),
+    storageReady(sight, problems),
+    // The second is the word of kstatus, which tools that apply manifests wait by.
+    ...(problem && !expectedReasons.has(problem.reason)
+      ? ["Blocked", "Stalled"].map((type) => claim(type, true, reason, message))
+      : []),
   ];
 }
+
+/** Whether each member's volume is there, and as large as it should be. */
+function storageReady(sight: Sight, problems: readonly Problem[]): Claim {
+  const no = (reason: string, message: string): Claim => ({
+    type: "StorageReady",
+    status: "False",
+    reason,
+    message: message.slice(0, messageLengthMax),
+  });
+  const blamed = problems.filter(({ reason }) => storageProblems.has(reason));
+  if (blamed[0]) return no(blamed[0].reason, blamed.map(({ message }) => message).join("; "));
+  const { name } = sight.database.metadata, size = sizeOf(sight.database);
+  const unbound = sight.claims.filter(({ metadata, status }) =>
+    status?.phase !== "Bound" && ordinalOf(name, metadata.name)! < size
+  ).map(({ metadata }) => metadata.name);
+  if (unbound.length > 0) return no("Pending", `Waiting for the volume of ${unbound.join(", ")}`);
+  const growing = growingClaims(sight);
+  if (growing.length > 0) return no("Growing", `Waiting for the volume of ${growing.join(", ")} to grow`);
+  if (sight.claims.length === 0) return no("Pending", "No claim was made yet");
+  return {
+    type: "StorageReady",
+    status: "True",
+    reason: "Bound",
+    message: "Each member's volume has what it asks for",
+  };
+}
+
+const storageProblems: ReadonlySet<string> = new Set(["ClaimDeleted", "StorageCannotGrow"]);
 
 /** Everything in the status but the conditions and the requests. No WAL positions: those change all the time. */
 export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "conditions" | "operations"> {

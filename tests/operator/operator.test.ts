@@ -324,6 +324,112 @@ test("an object of a wanted name that belongs to somebody else is not touched an
   await world.reason("orders", "Ready");
 });
 
+const theirs = (name: string) => ({ name, namespace: "shop", labels: { team: "theirs" } });
+const strangers = {
+  ConfigMap: {
+    name: "orders-config",
+    make: ({ client }: World) =>
+      client.create(configMaps, { apiVersion: "v1", kind: "ConfigMap", metadata: theirs("orders-config") }),
+    remove: ({ client }: World) => client.delete(configMaps, inShop("orders-config")),
+  },
+  PersistentVolumeClaim: {
+    name: "data-orders-1",
+    make: ({ client }: World) =>
+      client.create(persistentVolumeClaims, {
+        apiVersion: "v1",
+        kind: "PersistentVolumeClaim",
+        metadata: theirs("data-orders-1"),
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+      }),
+    remove: ({ client }: World) => client.delete(persistentVolumeClaims, inShop("data-orders-1")),
+  },
+};
+
+for (const [kind, { name, make, remove }] of Object.entries(strangers)) {
+  test(`a ${kind} of somebody else under a name that Patroni or a member would use is not taken`, async ({ world }) => {
+    await make(world);
+    await world.apply("orders", { size: 2 });
+    const { status } = await world.reason("orders", "NameConflict");
+    assert.match(findCondition(status?.conditions, "Stalled")?.message ?? "", `${kind} "${name}"`);
+    assert.equal(world.names("/pods", "orders"), []);
+    await remove(world);
+    await world.apply("orders", { size: 3 });
+    await world.reason("orders", "Ready");
+  });
+}
+
+test("a configuration that is no JSON is named and not written over", async ({ world }) => {
+  await world.apply("orders", { size: 1 });
+  await world.reason("orders", "Ready");
+  const before = (await world.client.get(configMaps, inShop("orders-config")))?.metadata.annotations
+    ?.["config"];
+  await world.client.patch(configMaps, inShop("orders-config"), {
+    metadata: { annotations: { config: "{" } },
+  });
+  await world.apply("orders", { size: 1, parameters: { work_mem: "8MB" } });
+  const { status } = await world.reason("orders", "ConfigUnreadable");
+  assert.is(findCondition(status?.conditions, "Available")?.status, "True");
+  assert.is(
+    (await world.client.get(configMaps, inShop("orders-config")))?.metadata.annotations?.["config"],
+    "{",
+  );
+  await world.client.patch(configMaps, inShop("orders-config"), {
+    metadata: { annotations: { config: before! } },
+  });
+  await world.reason("orders", "Ready");
+});
+
+test("an edited version on the StatefulSet is put back, and nobody believes in it", async ({ world }) => {
+  await world.apply("orders", { size: 1 });
+  await world.reason("orders", "Ready");
+  for (const version of ["18", "new"]) {
+    const template = { metadata: { annotations: { "app.example.com/version": version } } };
+    await world.client.patch(statefulSets, inShop("orders"), { spec: { template } });
+    await until(4_000, "the version", async () => {
+      const { spec } = await world.client.get(statefulSets, inShop("orders")) ?? {};
+      return spec?.template.metadata?.annotations?.["app.example.com/version"] === "17";
+    });
+  }
+  await world.reason("orders", "Ready");
+  assert.match(
+    (await world.client.get(configMaps, inShop("orders-patroni")))?.data?.["patroni.yml"] ?? "",
+    "/usr/lib/postgresql/17/bin",
+  );
+});
+
+test("a Database is deleted although its StatefulSet lost the labels", async ({ world }) => {
+  await world.apply("orders", { size: 2 });
+  await world.reason("orders", "Ready");
+  await world.apply("orders", { size: 2 }, { "app.example.com/paused": "true" });
+  await world.reason("orders", "Paused");
+  const labels = { "app.example.com/database": null, "app.kubernetes.io/managed-by": null };
+  await world.client.patch(statefulSets, inShop("orders"), { metadata: { labels } });
+  await world.client.delete(databases, inShop("orders"));
+  await until(8_000, "the Database to go", () => !world.find("app.example.com/databases", "orders"));
+  assert.equal(world.names("/pods", "orders"), []);
+});
+
+test("a Database made again with durability Async starts with the member that led last", async ({ world }) => {
+  await world.apply("orders", { size: 3, durability: "Async" });
+  await world.reason("orders", "Ready");
+  await world.apply("orders", { size: 3, durability: "Async" }, {
+    "app.example.com/switchover": "orders-2@1",
+  });
+  await until(8_000, "the switchover", async () => {
+    const { status } = await world.reason("orders", "Ready");
+    return status?.primary === "orders-2";
+  });
+  await world.client.delete(databases, inShop("orders"));
+  await until(8_000, "the Database to go", () => !world.find("app.example.com/databases", "orders"));
+  await world.apply("orders", { size: 1, durability: "Async" });
+  const { status } = await world.reason("orders", "Ready");
+  assert.equal(status?.members?.map(({ name }) => name), ["orders-0"]);
+  const moved = world.api.objects("events").filter((event) => event.reason === "SwitchedOver").map((event) =>
+    String(event.note)
+  );
+  assert.ok(moved.some((note) => note.includes("orders-2 is to be scaled away")), moved.join("; "));
+});
+
 test("two Databases that want the same name do not fight: the second says so", async ({ world }) => {
   await world.apply("orders", { size: 1 });
   await world.reason("orders", "Ready");

@@ -5,7 +5,9 @@ import { type Step, wait } from "../../postgres/decide.ts";
 import { foreignProblem, unseenNames } from "../../postgres/foreign_names.ts";
 import { annotation } from "../../postgres/names.ts";
 import { planOf } from "../../postgres/plan.ts";
+import type { Problem } from "../../postgres/sight.ts";
 import { situationOf } from "../../postgres/situation.ts";
+import { conditionsOf } from "../../postgres/status.ts";
 import { upgradeJobs } from "../../postgres/upgrade.ts";
 import { fakeCertificates } from "./fake_certificates.ts";
 import { type Given, nowMs, seen } from "./seen.ts";
@@ -77,6 +79,51 @@ test("a claim that is deleted under its member is told, and its member known; ot
   assert.equal(situationOf(sight, nowMs).members.map(({ losesData }) => losesData), [true]);
   assert.is(deletedClaims(seen({ members: [{ ordinal: 0 }], claims: [{ ordinal: 0 }] })), undefined);
 });
+
+const bound = { ordinal: 0, phase: "Bound" };
+
+for (
+  const { rule, claims, problems = [], want } of [
+    { rule: "before there is any", claims: [], want: "False Pending" },
+    {
+      rule: "while one is not bound",
+      claims: [bound, { ordinal: 1, phase: "Pending" }],
+      want: "False Pending",
+    },
+    { rule: "while one grows", claims: [{ ...bound, asks: "2Gi", has: "1Gi" }], want: "False Growing" },
+    {
+      rule: "when one cannot grow",
+      claims: [bound],
+      problems: [{ reason: "StorageCannotGrow", message: "no", stops: false }],
+      want: "False StorageCannotGrow",
+    },
+    {
+      rule: "when one is deleted under its member",
+      claims: [bound],
+      problems: [{ reason: "ClaimDeleted", message: "no", stops: false }],
+      want: "False ClaimDeleted",
+    },
+    {
+      rule: "when all have what they ask for",
+      claims: [{ ...bound, asks: "1Gi", has: "1Gi" }],
+      want: "True Bound",
+    },
+    {
+      rule: "whatever those have that were scaled away",
+      claims: [bound, { ordinal: 5, phase: "Lost" }],
+      want: "True Bound",
+    },
+  ] as { rule: string; claims: NonNullable<Given["claims"]>; problems?: Problem[]; want: string }[]
+) {
+  test(`StorageReady is what it is ${rule}`, () => {
+    const sight = seen({ spec: { size: 2 }, claims });
+    const conditions = conditionsOf(sight, wait("Degraded", "x"), problems, nowMs);
+    const storage = conditions.find(({ type }) => type === "StorageReady");
+    assert.is(`${storage?.status} ${storage?.reason}`, want);
+    const blocked = conditions.filter(({ type }) => type === "Blocked" || type === "Stalled");
+    assert.is(blocked.length, problems.length > 0 ? 2 : 0);
+  });
+}
 
 test("a member that is going keeps its rights until it is gone", () => {
   const sight = seen({

@@ -156,6 +156,18 @@ test("pods of a Database with a longer name are not its members", () => {
   assert.equal(observe("orders", { pods: [foreign], leader: lock("orders-eu-0") }, nowMs).members, []);
 });
 
+test("a parameter that was set and taken back needs no restart", () => {
+  const status = (reasons: object) => ({
+    pending_restart: true,
+    pending_restart_reason: { shared_preload_libraries: { old_value: "", new_value: "" }, ...reasons },
+  });
+  const [member] = observe("orders", { pods: [pod(0, status({}))] }, nowMs).members;
+  assert.equal([member!.pendingRestart, member!.pendingParameters], [false, []]);
+  const more = status({ max_connections: { old_value: "100", new_value: "200" } });
+  const [other] = observe("orders", { pods: [pod(0, more)] }, nowMs).members;
+  assert.equal(other!.pendingParameters, [{ name: "max_connections", from: "100", to: "200" }]);
+});
+
 test("pending restarts are named with both values", () => {
   const status = {
     ...replicaStatus,

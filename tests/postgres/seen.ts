@@ -25,7 +25,13 @@ export interface Given {
   /** Annotations of Patroni's ConfigMaps, by the end of their names. */
   readonly state?: Readonly<Record<string, Record<string, string>>>;
   readonly statefulSet?: { readonly replicas: number; readonly version?: string };
-  readonly claims?: readonly { readonly ordinal: number; readonly deleted?: boolean }[];
+  readonly claims?: readonly {
+    readonly ordinal: number;
+    readonly deleted?: boolean;
+    readonly phase?: string;
+    readonly asks?: string;
+    readonly has?: string;
+  }[];
   /** Jobs of upgrades, with the annotation that says what each was made for. */
   readonly jobs?: readonly { readonly name: string; readonly component: string; readonly order: string }[];
   /** Phases of pods of upgrades. */
@@ -89,9 +95,11 @@ export function seen(given: Given = {}): Sight {
           status: { phase },
         })),
       ],
-      claims: claims.map(({ ordinal, deleted }) =>
-        named(`data-orders-${ordinal}`, deleted ? { deletionTimestamp: renewTime } : {})
-      ),
+      claims: claims.map(({ ordinal, deleted, phase, asks, has }) => ({
+        ...named(`data-orders-${ordinal}`, deleted ? { deletionTimestamp: renewTime } : {}),
+        spec: { resources: { requests: { storage: asks } } },
+        status: { phase, ...(has ? { capacity: { storage: has } } : {}) },
+      })),
       configMaps: Object.entries(maps).map(([end, annotations]) => named(`orders-${end}`, { annotations })),
       jobs: (given.jobs ?? []).map(({ name, component, order }) =>
         named(name, {

@@ -756,7 +756,7 @@ export interface DatabaseStatus {
   /** The certificate that the members have been given. */
   certificate?: DatabaseStatusCertificate;
   /**
-   * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act. BackupHealthy: only there with spec.backups; WAL reaches the repository, and the last backup succeeded. UsersReady: only there with spec.users or spec.databases; the primary has all of them.
+   * Ready: the primary accepts writes, all members stream and run the wanted specification. Available: the primary accepts writes. Progressing: the operator is working towards the specification. Blocked: only there when a person has to act. Stalled: the same, by the word that tools know. StorageReady: each member's volume is there and has what it asks for. BackupHealthy: only there with spec.backups; WAL reaches the repository, and the last backup succeeded. UsersReady: only there with spec.users or spec.databases; the primary has all of them.
    *
    * Items: at most 16
    * Items: one for each type

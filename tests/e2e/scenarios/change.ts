@@ -92,6 +92,14 @@ async function scale(run: Run): Promise<void> {
   const has = await sql(kubectl, `${name}-2`, rows),
     all = await sql(kubectl, (await leader(kubectl, name))!, rows);
   check(has === all, `the member that came back has ${has} of ${all} rows`);
+  const last = await underWrites(
+    run,
+    name,
+    3,
+    () => kubectl.run(["scale", "databases", name, "--replicas=1"]).then(() => {}),
+  );
+  run.figure("3 to 1 members: to Ready", last.readyMs, "ms", bar.ready);
+  run.figure("3 to 1 members: longest time without a row", last.gapMs, "ms", plannedGapMs);
 }
 
 async function hibernate(run: Run): Promise<void> {
@@ -100,20 +108,26 @@ async function hibernate(run: Run): Promise<void> {
   const primary = (await leader(kubectl, name))!;
   const identifier = await systemIdentifier(kubectl, primary);
   await sql(kubectl, primary, "CREATE TABLE IF NOT EXISTS slept AS SELECT generate_series(1, 100) AS id");
-  const startedMs = Date.now();
-  await patch(run, { size: 0 });
-  await until(bar.ready, "the Database to be hibernated", async () => {
-    const condition = conditionOf(await kubectl.get("databases", name), "Ready");
-    if (condition?.["reason"] !== "Hibernated") {
-      throw new Error(`${condition?.["reason"]}: ${condition?.["message"]}`);
-    }
-    return (await members(kubectl, name)).length === 0;
-  }, 500);
-  run.figure("3 to 0 members", Date.now() - startedMs, "ms", bar.ready);
-  const againMs = Date.now();
-  await patch(run, { size: 3 });
-  await ready(kubectl, name, bar.ready);
-  run.figure("0 to 3 members: to Ready", Date.now() - againMs, "ms", bar.ready);
+  let againMs = 0;
+  // Rows are written until the last member stops, and again as soon as the first one leads.
+  const outcome = await underWrites(run, name, 3, async () => {
+    const startedMs = Date.now();
+    await patch(run, { size: 0 });
+    await until(bar.ready, "the Database to be hibernated", async () => {
+      const condition = conditionOf(await kubectl.get("databases", name), "Ready");
+      if (condition?.["reason"] !== "Hibernated") {
+        throw new Error(`${condition?.["reason"]}: ${condition?.["message"]}`);
+      }
+      return (await members(kubectl, name)).length === 0;
+    }, 500);
+    run.figure("3 to 0 members", Date.now() - startedMs, "ms", bar.ready);
+    againMs = Date.now();
+    await patch(run, { size: 3 });
+    await ready(kubectl, name, bar.ready);
+    run.figure("0 to 3 members: to Ready", Date.now() - againMs, "ms", bar.ready);
+  });
+  const stopping = outcome.written.acknowledged.filter(({ atMs }) => atMs < againMs);
+  run.figure("acknowledged rows until the last member stopped, none lost", stopping.length, "rows");
   const now = (await leader(kubectl, name))!;
   check(await systemIdentifier(kubectl, now) === identifier, "the data was initialized anew");
   check(await sql(kubectl, now, "SELECT count(*) FROM slept") === "100", "rows are missing");

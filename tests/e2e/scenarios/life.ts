@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { until } from "../../within.ts";
 import { conditionOf, leader, members, ready, sql, systemIdentifier, writtenIds } from "../database.ts";
-import { bar, check, type Run, type Scenario, underWrites } from "../scenario.ts";
+import { bar, check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
 
 const sample = readFileSync(new URL("../../../examples/database.yaml", import.meta.url), "utf8");
 /** The name in the sample. */
@@ -115,6 +115,33 @@ async function claimIds(run: Run): Promise<string[]> {
   return claims.map((claim) => claim.metadata.uid ?? "").toSorted((a, b) => a.localeCompare(b));
 }
 
+/** The member that led last is beyond the new size: it has all rows, so it leads first, and hands over. */
+async function smaller(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const name = "smaller";
+  for (const durability of ["Sync", "Async"]) {
+    await ensure(run, name, { size: 3, durability });
+    const annotations = `app.example.com/switchover=${name}-2@${durability}`;
+    await kubectl.run(["annotate", "--overwrite", "databases", name, annotations]);
+    await until(bar.ready, "the highest ordinal to lead", async () => {
+      return await leader(kubectl, name) === `${name}-2`;
+    }, 500);
+    await ready(kubectl, name, bar.ready);
+    await sql(kubectl, `${name}-2`, "CREATE TABLE IF NOT EXISTS kept (id int); INSERT INTO kept VALUES (1)");
+    const identifier = await systemIdentifier(kubectl, `${name}-2`);
+    const rows = await sql(kubectl, `${name}-2`, "SELECT count(*) FROM kept");
+    await kubectl.run(["delete", "databases", name, "--timeout=120s"], { timeoutMs: 130_000 });
+    const againMs = Date.now();
+    await ensure(run, name, { size: 1, durability });
+    run.figure(`${durability}, 3 members made again as 1: to Ready`, Date.now() - againMs, "ms", bar.ready);
+    const left = (await members(kubectl, name)).map((pod) => pod.metadata.name);
+    check(left.join() === `${name}-0`, `members: ${left.join(" ")}`);
+    check(await systemIdentifier(kubectl, `${name}-0`) === identifier, "the data was initialized anew");
+    check(await sql(kubectl, `${name}-0`, "SELECT count(*) FROM kept") === rows, "rows are missing");
+  }
+  await discard(run, name);
+}
+
 async function memberLost(run: Run): Promise<void> {
   const { kubectl } = run;
   await ensureSample(run);
@@ -171,6 +198,11 @@ export const life: Scenario[] = [
     what: "deleted and created again: same rows, passwords and system identifier",
     short: true,
     run: retained,
+  },
+  {
+    name: "smaller",
+    what: "deleted and created again with fewer members, the last primary not among them: same rows",
+    run: smaller,
   },
   {
     name: "replica",

@@ -192,6 +192,70 @@ async function impossible(run: Run): Promise<void> {
   await discard(run, name);
 }
 
+async function alone(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await discard(run, name);
+  const resources = { requests: { cpu: "100m", memory: "256Mi" }, limits: { memory: "512Mi" } };
+  await ensure(run, name, { size: 1, resources });
+  const started = await startsOf(run);
+  const outcome = await underWrites(run, name, 1, async () => {
+    const askedMs = Date.now();
+    await patch(run, { shared_preload_libraries: "pg_stat_statments" });
+    const library = await blamed(run, "pg_stat_statments", "InvalidParameter");
+    run.figure(
+      "a library that is not there, asked of an only member: named",
+      Date.now() - askedMs,
+      "ms",
+      30_000,
+    );
+    check(library.includes("could not access file"), library);
+    await patch(run, { shared_preload_libraries: null, shared_buffers: "256GB" });
+    const memory = await blamed(run, "shared_buffers", "InvalidParameter");
+    console.log(`    ${memory}`);
+    check(memory.includes("does not start with"), memory);
+    await patch(run, { shared_buffers: null });
+    await ready(kubectl, name, bar.ready);
+  });
+  run.figure(
+    "what an only member does not start with: longest time without a row",
+    outcome.gapMs,
+    "ms",
+    1_500,
+  );
+  check(await startsOf(run) === started, "the only member restarted");
+  await patch(run, { shared_buffers: "160MB", max_connections: "120" });
+  await runsWith(run, "shared_buffers", "160MB", bar.ready);
+  await runsWith(run, "max_connections", "120", bar.ready);
+  await ready(kubectl, name, bar.ready);
+}
+
+/** The configuration says what no server starts with, and nobody leads any more: as an operator of before left it. */
+async function mended(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, { size: 1 });
+  const pause = (value: string) =>
+    kubectl.run(["annotate", "--overwrite", "databases", name, `app.example.com/paused=${value}`]);
+  await pause("true");
+  const before = (await kubectl.get("configmap", `${name}-config`))?.metadata.annotations?.["config"] ?? "{}";
+  const config = JSON.parse(before) as { postgresql: { parameters: Record<string, string> } };
+  config.postgresql.parameters["shared_preload_libraries"] = "pg_stat_statments";
+  const metadata = { annotations: { config: JSON.stringify(config) } };
+  const patched = JSON.stringify({ metadata });
+  await kubectl.run(["patch", "configmap", `${name}-config`, "--type=merge", "--patch", patched]);
+  await kubectl.delete("pod", `${name}-0`);
+  await until(bar.ready, "the server not to start", async () => {
+    const [pod] = await members(kubectl, name);
+    const { state } = JSON.parse(pod?.metadata.annotations?.["status"] ?? "{}") as { state?: string };
+    if (state === "start failed") return true;
+    throw new Error(state);
+  }, 500);
+  const startedMs = Date.now();
+  await pause("false");
+  await ready(kubectl, name, bar.ready);
+  run.figure("a configuration that no server starts with: to Ready", Date.now() - startedMs, "ms", 60_000);
+  await discard(run, name);
+}
+
 export const parameters: Scenario[] = [
   { name: "reload", what: "parameters that can be reloaded are, without a restart", run: reloaded },
   { name: "raise", what: "max_connections is raised: replicas first, then the primary", run: raised },
@@ -212,5 +276,15 @@ export const parameters: Scenario[] = [
     name: "impossible",
     what: "shared_buffers beyond memory stop at one replica and heal when corrected",
     run: impossible,
+  },
+  {
+    name: "alone",
+    what: "what an only member does not start with is named, and never takes it down",
+    run: alone,
+  },
+  {
+    name: "mend",
+    what: "a configuration that no server starts with is mended although nobody leads",
+    run: mended,
   },
 ];
