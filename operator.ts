@@ -100,6 +100,7 @@ import {
   measurementHelp,
   namesOf,
   othersSecrets,
+  type Plan,
   planOf,
   type PlanOptions,
   podFacts,
@@ -255,7 +256,7 @@ export class DatabaseReconciler {
       const { problems, againMs = Infinity } = written;
       if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
       const told = written.underWay === undefined ? step : underWay(step, written.underWay);
-      await this.#report(sight, told, context, {
+      await this.#report(written.seen, told, context, {
         ...written,
         operations: { ...operations, backup: backup ?? operations.backup },
       });
@@ -305,19 +306,20 @@ export class DatabaseReconciler {
       await client.patch(databases, database.metadata, patch);
     }
     const plan = planOf(sight, step, this.#planOptions(database, now()));
-    const { notAfterMs, againMs } = plan.tls;
+    const { tls: { notAfterMs }, againMs, seen } = plan;
     const problems = [...plan.problems];
     const obstacles: Written["obstacles"] = { backups: plan.repository.problem };
-    if (problems.some(({ stops }) => stops)) return { problems, obstacles };
+    if (problems.some(({ stops }) => stops)) return { problems, obstacles, seen };
     if (plan.refusal) events.record(database, { type: "Warning", ...plan.refusal });
     problems.push(...await this.#tendClaims(sight, step, context));
     let rolls = false;
     for (const wanted of plan.wanted) {
       const { obstacle, changed } = await this.#ensure(wanted, database, client);
-      if (obstacle && !wanted.feature) return { problems: [...problems, obstacle], obstacles };
+      if (obstacle && !wanted.feature) return { problems: [...problems, obstacle], obstacles, seen };
       if (obstacle && wanted.feature) obstacles[wanted.feature] ??= obstacle.message;
       rolls ||= changed === true && wanted.resource === statefulSets;
     }
+    for (const { pod, patch } of plan.remounts) await client.patch(pods, pod.metadata, patch);
     for (const unwanted of plan.unwanted) await this.#remove(unwanted, database, client);
     const settledMs = now() + (this.#settings.reloadMs ?? reloadMs);
     const config = configured(sight, plan.effective, step, settledMs);
@@ -334,7 +336,7 @@ export class DatabaseReconciler {
       : growing.length > 0
       ? `Waiting for the volume of ${growing.join(", ")} to grow`
       : undefined;
-    return { problems, obstacles, backup: plan.backup, underWay: notYet, notAfterMs, againMs };
+    return { problems, obstacles, backup: plan.backup, underWay: notYet, notAfterMs, againMs, seen };
   }
 
   #planOptions(database: StoredDatabase, nowMs: number): PlanOptions {
@@ -533,7 +535,7 @@ export class DatabaseReconciler {
     sight: Sight,
     step: Step,
     { client, events, now }: Context,
-    { problems = [], obstacles = {}, operations = sight.database.status?.operations, notAfterMs }:
+    { problems = [], obstacles, operations = sight.database.status?.operations, notAfterMs }:
       & Partial<Written>
       & {
         operations?: DatabaseStatus["operations"];
@@ -541,8 +543,8 @@ export class DatabaseReconciler {
   ): Promise<void> {
     const { database } = sight;
     const before = database.status;
-    const backups = backupCondition(sight, obstacles.backups);
-    const { condition: users, ...roles } = usersOutcome(sight, obstacles.users);
+    const backups = backupCondition(sight, obstacles, now());
+    const { condition: users, ...roles } = usersOutcome(sight, obstacles?.users);
     const claims = [...conditionsOf(sight, step, problems, now()), backups ?? [], users ?? []].flat();
     const kept = before?.conditions?.filter(({ type }) => claims.some((claim) => claim.type === type));
     const conditions = claims.reduce<Condition[]>(
@@ -551,7 +553,7 @@ export class DatabaseReconciler {
       kept ?? [],
     );
     const requests = Object.values(operations ?? {}).some((value) => value) ? operations : undefined;
-    const backup = backupStatus(sight);
+    const backup = backupStatus(sight, now());
     const certificate = notAfterMs === undefined
       ? before?.certificate
       : { notAfter: new Date(notAfterMs).toISOString().replace(".000Z", "Z") };
@@ -569,18 +571,13 @@ export class DatabaseReconciler {
 }
 
 /** What came of writing the objects of a Database. */
-interface Written {
-  readonly problems: readonly Problem[];
+interface Written extends Pick<Plan, "againMs" | "backup" | "problems" | "seen"> {
   /** What stands in the way of a feature only. */
   readonly obstacles: Partial<Record<Feature, string | undefined>>;
-  /** The request for a backup that was taken up. */
-  readonly backup?: string | undefined;
   /** What the members have not taken over yet, as a sentence: until they have, nothing is done. */
   readonly underWay?: string | undefined;
   /** Until when the members' certificate is valid. */
   readonly notAfterMs?: number | undefined;
-  /** Milliseconds until a certificate has to be looked at again. */
-  readonly againMs?: number;
 }
 
 /**

@@ -3,8 +3,9 @@
  * @module
  */
 import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
+import { encodeBase64 } from "./backups.ts";
 import { drillReport, isTime } from "./drill.ts";
-import { annotation } from "./names.ts";
+import { annotation, namesOf } from "./names.ts";
 import type { Sight } from "./sight.ts";
 import type { Claim } from "./status.ts";
 
@@ -22,20 +23,45 @@ export interface BackupReport {
   readonly pending?: string;
   readonly last?: { readonly id: string; readonly time: string; readonly size: number };
   readonly gap?: NonNullable<BackupStatus["gap"]>;
+  /** A backup with damaged pages, while there is no later one without. */
+  readonly damaged?: NonNullable<BackupStatus["damaged"]>;
   readonly failure?: { readonly time: string; readonly message: string };
   readonly verify?: NonNullable<BackupStatus["verify"]>;
+  /** Which configuration it is about: the revision in Secret `<name>-backup`. */
+  readonly revision?: string;
+  /** When the agent looked, to five minutes. */
+  readonly seen?: string;
 }
 
-/** The report of the primary; `undefined` while there is none. */
-export function backupReport({ pods, patroni }: Pick<Sight, "pods" | "patroni">): BackupReport | undefined {
+/** How old a report may be, in milliseconds: the agent renews it each five minutes. */
+const reportAgeMaxMs = 600_000;
+
+/** Milliseconds until the report of the primary is not believed any more; Infinity when there is none. */
+export function reportLastsMs(sight: Sight, nowMs: number): number {
+  const { seen } = backupReport(sight, nowMs) ?? {};
+  return seen === undefined ? Infinity : Date.parse(seen) + reportAgeMaxMs - nowMs + 1_000;
+}
+
+/**
+ * The report of the primary; `undefined` while there is none, while it is about another configuration of the repository
+ * than the members should have, and when the agent does not renew it any more.
+ */
+export function backupReport(sight: Sight, nowMs: number): BackupReport | undefined {
+  const report = readReport(sight);
+  const { data } = sight.secrets.get(namesOf(sight.database.metadata.name).backup) ?? {};
+  const isOutdated = report?.revision !== undefined && data !== undefined &&
+    encodeBase64(report.revision) !== (data["revision"] ?? "");
+  const isOld = report?.seen !== undefined && nowMs - Date.parse(report.seen) > reportAgeMaxMs;
+  return isOutdated || isOld ? undefined : report;
+}
+
+function readReport({ pods, patroni }: Sight): BackupReport | undefined {
   const primary = pods.find((pod) => pod.metadata?.name === patroni.primary);
   try {
     const report: unknown = JSON.parse(primary?.metadata?.annotations?.[annotation.backup] ?? "null");
     if (typeof report !== "object" || report === null) return undefined;
-    const { problem, first, recoverable, pending, last, gap, failure, verify } = report as Record<
-      string,
-      unknown
-    >;
+    const { problem, first, recoverable, pending, last, gap, damaged, failure, verify, revision, seen } =
+      report as Record<string, unknown>;
     const { id, time, size } = fields(last);
     const failed = fields(failure);
     return {
@@ -47,6 +73,9 @@ export function backupReport({ pods, patroni }: Pick<Sight, "pods" | "patroni">)
         ? { last: { id: id.slice(0, 63), time, size } }
         : {}),
       ...gapOf(fields(gap)),
+      ...damagedOf(fields(damaged)),
+      ...(typeof revision === "string" ? { revision } : {}),
+      ...(isTime(seen) ? { seen } : {}),
       ...(isTime(failed["time"]) && typeof failed["message"] === "string"
         ? { failure: { time: failed["time"], message: failed["message"].slice(0, 1000) } }
         : {}),
@@ -60,6 +89,10 @@ export function backupReport({ pods, patroni }: Pick<Sight, "pods" | "patroni">)
 function gapOf({ firstWal, lastWal, after, until }: Record<string, unknown>): Pick<BackupReport, "gap"> {
   if (!isSegment(firstWal) || !isSegment(lastWal) || !isTime(after)) return {};
   return { gap: { firstWal, lastWal, after, ...(isTime(until) ? { until } : {}) } };
+}
+
+function damagedOf({ id, time }: Record<string, unknown>): Pick<BackupReport, "damaged"> {
+  return typeof id === "string" && isTime(time) ? { damaged: { id: id.slice(0, 63), time } } : {};
 }
 
 function verifyOf({ time, passed, message }: Record<string, unknown>): Pick<BackupReport, "verify"> {
@@ -78,13 +111,13 @@ function fields(value: unknown): Record<string, unknown> {
 }
 
 /** status.backup. What is known stays while nobody leads; results stay until there are newer ones. */
-export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
+export function backupStatus(sight: Sight, nowMs: number): DatabaseStatus["backup"] {
   const { database } = sight;
   if (!database.spec.backups) return undefined;
   const before = database.status?.backup;
   const tried = drillReport(sight.backupPods, sight.jobs);
   const drill = tried && !(before?.drill && before.drill.time > tried.time) ? tried : before?.drill;
-  const report = backupReport(sight);
+  const report = backupReport(sight, nowMs);
   if (!report) return drill ? { ...before, drill } : before;
   // While the repository cannot be read, what was in it is the best that is known.
   const known = report.problem !== undefined && report.last === undefined;
@@ -96,6 +129,7 @@ export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
     lastRecoverableTime: known ? before?.lastRecoverableTime : report.recoverable,
     archivePendingSince: report.pending,
     gap: known ? before?.gap : report.gap,
+    damaged: known ? before?.damaged : report.damaged,
     lastFailure: report.failure ?? before?.lastFailure,
     verify: report.verify ?? before?.verify,
     drill,
@@ -104,9 +138,21 @@ export function backupStatus(sight: Sight): DatabaseStatus["backup"] {
   return Object.values(status).some((value) => value !== undefined) ? status : undefined;
 }
 
-/** Condition BackupHealthy; none for a Database without backups. */
-export function backupCondition(sight: Sight, problem?: string): Claim | undefined {
+/**
+ * Condition BackupHealthy; none for a Database without backups.
+ *
+ * @param known what is wrong with the repository's settings, if anything; without it they were not looked at in this pass,
+ *   and what was told stays
+ */
+export function backupCondition(
+  sight: Sight,
+  known: { readonly backups?: string | undefined } | undefined,
+  nowMs: number,
+): Claim | undefined {
   if (!sight.database.spec.backups) return undefined;
+  const told = sight.database.status?.conditions?.find(({ type }) => type === "BackupHealthy");
+  if (!known && told) return told;
+  const problem = known?.backups;
   const claim = (status: Claim["status"], reason: string, message: string): Claim => ({
     type: "BackupHealthy",
     status,
@@ -114,10 +160,21 @@ export function backupCondition(sight: Sight, problem?: string): Claim | undefin
     message: message.slice(0, 2000),
   });
   if (problem !== undefined) return claim("False", "RepositoryUnusable", problem);
-  const report = backupReport(sight);
-  if (!report) return claim("Unknown", "NotChecked", "The primary has not reported on the repository yet");
+  const report = backupReport(sight, nowMs);
+  if (!report) {
+    return claim("Unknown", "NotChecked", "The primary has not reported on the repository, or not for long");
+  }
   if (report.problem !== undefined) {
     return claim("False", "RepositoryUnreachable", `pgBackRest: ${report.problem}`);
+  }
+  if (report.damaged) {
+    const { id, time } = report.damaged;
+    return claim(
+      "False",
+      "BackupDamaged",
+      `Backup ${id} of ${time} holds pages with wrong checksums, as the database itself does; the last whole backup ` +
+        `is ${report.last?.id ?? "none"}`,
+    );
   }
   if (!report.last) {
     return claim(
@@ -138,7 +195,7 @@ export function backupCondition(sight: Sight, problem?: string): Claim | undefin
   if (report.pending) {
     return claim("False", "WalWaiting", `WAL waits to be archived since ${report.pending}`);
   }
-  const { lastFailure: failed, verify, drill } = backupStatus(sight) ?? {};
+  const { lastFailure: failed, verify, drill } = backupStatus(sight, nowMs) ?? {};
   if (failed && Date.parse(failed.time) > Date.parse(report.last.time)) {
     return claim("False", "BackupFailed", `The last backup failed at ${failed.time}: ${failed.message}`);
   }

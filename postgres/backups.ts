@@ -11,6 +11,7 @@ import type { PodSpec, Secret, Service } from "../types/core/v1.ts";
 import { backupFolder, pgbackrest } from "./backup_scripts.ts";
 import { type Bucket, type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
 import {
+  annotation,
   backupPort,
   backupSelector,
   identityOf,
@@ -200,15 +201,18 @@ export function settingsText(lines: readonly Line[]): string {
 export function desiredBackupSecret(
   database: Database,
   ownerReferences: readonly OwnerReference[],
-  { secret, token, files = {} }: {
+  { secret, token, revision, files = {} }: {
     /** The repository's Secret; without it the members only get `files`. */
     secret?: RepositorySecret | undefined;
     token: string;
+    /** The agent repeats it in its report, to tell which configuration that is about. */
+    revision?: string;
     files?: Record<string, string>;
   },
 ) {
   const text: Record<string, string> = {
     ...(secret ? { "pgbackrest.conf": repositoryConfig(database, secret) } : {}),
+    ...(secret && revision ? { revision } : {}),
     token,
     ...(secret?.["ca.crt"] ? { "ca.crt": secret["ca.crt"] } : {}),
     ...files,
@@ -292,18 +296,17 @@ export function cronJobNames(database: string): { order: Order; name: string }[]
 export function desiredBackupJob(
   database: Database,
   ownerReferences: readonly OwnerReference[],
-  { id, type, image }: { id: string; type: BackupType; image: string },
+  { id, type, image, asked }: { id: string; type: BackupType; image: string; asked?: string | undefined },
 ) {
   const { name } = identityOf(database);
+  const job = `${namesOf(name).backup}-${id}`;
   return {
     apiVersion: "batch/v1",
     kind: "Job",
-    metadata: ownedMetadata(
-      database,
-      `${namesOf(name).backup}-${id}`,
-      ownerReferences,
-      backupLabels(database),
-    ),
+    metadata: {
+      ...ownedMetadata(database, job, ownerReferences, backupLabels(database)),
+      ...(asked === undefined ? {} : { annotations: { [annotation.backup]: asked } }),
+    },
     spec: jobSpec(database, type, image),
   } satisfies Job;
 }

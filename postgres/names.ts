@@ -45,8 +45,13 @@ export const annotation = {
   switchover: `${group}/switchover`,
   /** On a member's pod, by itself: what its server made of its parameters (scripts.ts, `report`). */
   server: `${group}/server`,
-  /** On a Database: `<id>` or `full|diff|incr@<id>` asks once for a backup. On a member's pod: its agent's report. */
+  /**
+   * On a Database: `<id>` or `full|diff|incr@<id>` asks once for a backup; also on the Job that answers. On a member's pod:
+   * its agent's report.
+   */
   backup: `${group}/backup`,
+  /** On the primary's pod: the revision of Secret `<name>-backup` that it should mount (remount.ts). */
+  backupRevision: `${group}/backup-revision`,
   /** On a member's pod, by its agent: how full its data volume is (monitoring.ts, `volumeAgent`). */
   volume: `${group}/volume`,
   /** On a member's pod: its agent's report on users and databases. */

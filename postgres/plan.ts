@@ -8,11 +8,19 @@ import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import { type StatefulSet, statefulSets } from "../types/apps/v1.ts";
 import { cronJobs, jobs } from "../types/batch/v1.ts";
 import type { Resource } from "../types/client.ts";
-import { configMaps, persistentVolumeClaims, secrets, serviceAccounts, services } from "../types/core/v1.ts";
+import {
+  configMaps,
+  persistentVolumeClaims,
+  secrets,
+  serviceAccounts,
+  services,
+  type StoredSecret,
+} from "../types/core/v1.ts";
 import { networkPolicies } from "../types/networking.k8s.io/v1.ts";
 import { podDisruptionBudgets } from "../types/policy/v1.ts";
 import { roleBindings, roles } from "../types/rbac.authorization.k8s.io/v1.ts";
-import { backupReport } from "./backup_report.ts";
+import { type BackupOrders, backupOrders } from "./backup_jobs.ts";
+import { type Remount, remountOf } from "./remount.ts";
 import { cronJobNames, desiredBackupJob, desiredBackupService, desiredCronJobs } from "./backups.ts";
 import { credentialsProblem, desiredCredentials, type Passwords } from "./credentials.ts";
 import { type OwnerReference, sizeOf } from "./database.ts";
@@ -26,14 +34,14 @@ import { desiredNetworkPolicy } from "./network_policy.ts";
 import { desiredPatroniConfigMap } from "./patroni.ts";
 import { unreadableState } from "./patroni_state.ts";
 import { desiredRole, desiredRoleBinding, desiredServiceAccount } from "./rbac.ts";
-import { type Repository, repositoryOf } from "./repository.ts";
+import { type Repository, repositoryOf, sameData } from "./repository.ts";
 import { desiredRepositoryClaim, repositoryClaims } from "./repository_claim.ts";
-import { backupRequest, gapBackupId, type Refusal } from "./requests.ts";
+import type { Refusal } from "./requests.ts";
 import { restores } from "./restore_source.ts";
 import { desiredPodsService, desiredReadOnlyService, desiredService } from "./services.ts";
 import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sight.ts";
 import { desiredStatefulSet } from "./stateful_set.ts";
-import { upgradeBackupId, upgradeOf, upgradeProblem } from "./upgrade.ts";
+import { upgradeOf, upgradeProblem } from "./upgrade.ts";
 import { upgradeOrder } from "./upgrade_changes.ts";
 import { hasUsers, planUsers } from "./users.ts";
 import { type Certificates, membersHaveTls, type Tls, tlsOf } from "./tls.ts";
@@ -91,6 +99,12 @@ export interface Plan {
   readonly problems: readonly Problem[];
   readonly wanted: readonly Wanted[];
   readonly unwanted: readonly Unwanted[];
+  /** What to change on pods once the wanted is written. */
+  readonly remounts: readonly Remount[];
+  /** What was seen, with the repository's Secret as it is once the wanted is written. */
+  readonly seen: Sight;
+  /** Milliseconds until something changes by itself. */
+  readonly againMs?: number | undefined;
   /** The request for a backup that is answered, for status.operations. */
   readonly backup?: string | undefined;
   /** Why it is not carried out. */
@@ -106,7 +120,7 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
   const effective = repository.written ? asked : { ...asked, spec: { ...asked.spec, backups: undefined } };
   const stops = restoreProblem(repository) ?? credentialsProblem(sight) ?? stateProblem(sight) ??
     foreignProblem(sight);
-  const base = { effective, repository, tls };
+  const base = { effective, repository, tls, seen: sight, remounts: [] };
   const problems = [
     ...refused,
     blocked ?? [],
@@ -116,7 +130,9 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
     stops ?? [],
   ].flat();
   if (problems.some(({ stops }) => stops)) return { ...base, problems, wanted: [], unwanted: [] };
-  const backups = wantedBackups(sight, effective, options);
+  // What was reported of another configuration is not believed from now on.
+  const seen = { ...sight, secrets: secretsAfter(sight, repository) };
+  const backups = wantedBackups(seen, effective, options);
   return {
     ...base,
     problems,
@@ -125,10 +141,18 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
       ...wantedServer(sight, effective, step, options),
       ...backups.wanted,
     ],
-    unwanted: unwanted(sight, tls),
+    unwanted: [...unwanted(sight, tls), ...backups.outdated.map((name) => ({ resource: jobs, name }))],
+    remounts: remountOf(seen),
+    seen,
+    againMs: Math.min(tls.againMs ?? Infinity, backups.againMs),
     backup: backups.asked,
     refusal: backups.refusal,
   };
+}
+
+function secretsAfter({ database, secrets }: Sight, { secret }: Repository): Sight["secrets"] {
+  if (!secret) return secrets;
+  return new Map(secrets).set(namesOf(database.metadata.name).backup, secret as StoredSecret);
 }
 
 function restoreProblem({ restoreProblem: message }: Repository): Problem | undefined {
@@ -161,14 +185,6 @@ function wantedSecrets(
   }
   if (users.orders) wanted.push({ resource: secrets, desired: users.orders, feature: "users" });
   return wanted;
-}
-
-function sameData(
-  wanted: Readonly<Record<string, string>> = {},
-  seen: Readonly<Record<string, string>> = {},
-): boolean {
-  const names = Object.keys(wanted);
-  return names.length === Object.keys(seen).length && names.every((name) => wanted[name] === seen[name]);
 }
 
 /**
@@ -235,45 +251,33 @@ export function wantedStatefulSet(
   return { ...desired, spec: { ...desired.spec, template: { ...template, metadata } } };
 }
 
-/** CronJobs for the schedules, a first backup where there is none, and the one that was asked for. */
+/** CronJobs for the schedules, and Jobs for the backups that are needed or asked for. */
 function wantedBackups(
   sight: Sight,
   effective: StoredDatabase,
-  { owner, imageTemplate }: PlanOptions,
-): Pick<ReturnType<typeof backupRequest>, "asked" | "refusal"> & { wanted: Wanted[] } {
+  { owner, imageTemplate, nowMs }: PlanOptions,
+): Omit<BackupOrders, "orders"> & { wanted: Wanted[] } {
   const { database } = sight;
-  if (!effective.spec.backups) return { wanted: [] };
-  const { asked, backup, refusal } = backupRequest(database);
+  if (!effective.spec.backups) return { wanted: [], outdated: [], againMs: Infinity };
   const image = imageOf(effective, imageTemplate);
-  const report = backupReport(sight);
-  const isFirst = report && !report.problem && !report.last && !effective.spec.backups.paused;
-  // A hole in the WAL is closed by any backup after it.
-  const hole = report?.gap && !report.gap.until ? { id: gapBackupId(report.gap), type: "incr" as const } : [];
-  // Backups of the version before cannot be added to.
-  const upgrade = upgradeOf(sight, 0);
-  const isUpgraded = report && !report.problem && upgrade?.job?.adopted && !upgrade.settled;
-  const once = [
-    isFirst ? { id: "first", type: "full" as const } : [],
-    isUpgraded ? { id: upgradeBackupId(upgrade.from), type: "full" as const } : [],
-    hole,
-    backup ?? [],
-  ].flat();
+  const { orders, ...rest } = backupOrders(sight, effective, nowMs);
+  const cronJobsWanted = [
+    ...desiredCronJobs(database, owner, { image }),
+    desiredDrill(effective, owner, { image }),
+  ];
   return {
     wanted: [
       { resource: services, desired: desiredBackupService(database, owner), feature: "backups" },
-      ...[...desiredCronJobs(database, owner, { image }), desiredDrill(effective, owner, { image })].map(
-        (desired): Wanted => ({ resource: cronJobs, desired, feature: "backups" }),
-      ),
+      ...cronJobsWanted.map((desired): Wanted => ({ resource: cronJobs, desired, feature: "backups" })),
       // Its name says which backup it is.
-      ...once.map((one): Wanted => ({
+      ...orders.map((order): Wanted => ({
         resource: jobs,
-        desired: desiredBackupJob(database, owner, { ...one, image }),
+        desired: desiredBackupJob(database, owner, { ...order, image }),
         once: true,
         feature: "backups",
       })),
     ],
-    ...(asked === undefined ? {} : { asked }),
-    ...(refusal ? { refusal } : {}),
+    ...rest,
   };
 }
 

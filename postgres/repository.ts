@@ -66,12 +66,23 @@ export function repositoryOf(
   const has = present?.data?.["pgbackrest.conf"] !== undefined;
   // What the members have stays: archiving fails there, and nothing is thrown away before the queue is full.
   if (problem ?? begin.problem) return { problem, restoreProblem: begin.problem, written: has };
-  const secret = desiredBackupSecret(database, owner, {
-    secret: data,
-    token: present?.data?.["token"] ? decodeBase64(present.data["token"]) : token(),
-    ...(begin.files ? { files: begin.files } : {}),
-  });
+  const kept = (key: string) => present?.data?.[key] ? decodeBase64(present.data[key]) : token();
+  const files = begin.files ? { files: begin.files } : {};
+  const options = { secret: data, token: kept("token"), ...files };
+  const same = desiredBackupSecret(database, owner, { ...options, revision: kept("revision") });
+  const secret = sameData(same.data, present?.data)
+    ? same
+    : desiredBackupSecret(database, owner, { ...options, revision: token() });
   return { secret, written: data !== undefined };
+}
+
+/** Whether a Secret holds the same. */
+export function sameData(
+  wanted: Readonly<Record<string, string>> = {},
+  seen: Readonly<Record<string, string>> = {},
+): boolean {
+  const names = Object.keys(wanted);
+  return names.length === Object.keys(seen).length && names.every((name) => wanted[name] === seen[name]);
 }
 
 /** What the first member needs to restore, or why it cannot. */

@@ -4,10 +4,11 @@
  * @module
  */
 import type { DatabaseStatus, StoredDatabase } from "../types/app.example.com/v1.ts";
+import type { StoredJob } from "../types/batch/v1.ts";
 import { type BackupType } from "./backups.ts";
 import { sizeOf } from "./database.ts";
 import { successor } from "./decide.ts";
-import { annotation, ordinalOf } from "./names.ts";
+import { annotation, namesOf, ordinalOf } from "./names.ts";
 import type { Sight } from "./sight.ts";
 import { situationOf } from "./situation.ts";
 
@@ -83,15 +84,26 @@ export function gapBackupId({ lastWal }: { readonly lastWal: string }): string {
   return `gap-${lastWal.slice(-11).toLowerCase()}`;
 }
 
-/** The backup asked for; nothing when there is no new request. `asked` belongs into status.operations.backup. */
+/**
+ * The backup asked for; nothing when there is no new request. `asked` belongs into status.operations.backup.
+ *
+ * @param jobs those that are there: one that was made for another request is not taken for the answer to this one
+ */
 export function backupRequest(
   { metadata, status }: StoredDatabase,
-): { asked?: string; backup?: { id: string; type: BackupType }; refusal?: Refusal } {
+  jobs: readonly StoredJob[] = [],
+): { asked?: string; backup?: { id: string; type: BackupType; asked: string }; refusal?: Refusal } {
   const text = metadata.annotations?.[annotation.backup];
   const asked = text?.slice(0, askedLengthMax);
   if (text === undefined || asked === undefined || asked === status?.operations?.backup) return {};
   const [, type = "full", id] = backupId.exec(text) ?? [];
-  if (id !== undefined) return { asked, backup: { id, type: type as BackupType } };
+  const job = jobs.find(({ metadata: { name } }) => name === `${namesOf(metadata.name).backup}-${id}`);
+  if (job && job.metadata.annotations?.[annotation.backup] !== asked) {
+    const note = `Annotation ${annotation.backup}: Job "${job.metadata.name}" is there already, of another ` +
+      `request: take another id`;
+    return { asked, refusal: { reason: "BackupRefused", note, action: "BackUp" } };
+  }
+  if (id !== undefined) return { asked, backup: { id, type: type as BackupType, asked } };
   const note =
     `Annotation ${annotation.backup}: expected "<id>" or "full|diff|incr@<id>", the id of at most 15 ` +
     `lower-case letters, digits and dashes, got "${text.slice(0, 200)}"`;

@@ -196,7 +196,7 @@ function obstacleOf(sight: Sight): string | undefined {
 function unsafeOf(sight: Sight): string | undefined {
   const { backups } = sight.database.spec;
   if (!backups) return undefined;
-  const report = backupReport(sight);
+  const report = backupReport(sight, 0);
   if (report?.problem !== undefined) return `pgBackRest: ${report.problem}`;
   return report?.last ? undefined : "there is no backup yet";
 }

@@ -6,7 +6,11 @@ import { backupAgent } from "../../postgres/backup_agent.ts";
 import { backupOrder } from "../../postgres/backup_scripts.ts";
 import { repositoryLibrary } from "../../postgres/repository_library.ts";
 import { desiredDrill, drill, drillReport } from "../../postgres/drill.ts";
+import { backupOrders } from "../../postgres/backup_jobs.ts";
 import { finalBackup } from "../../postgres/final_backup.ts";
+import { remountOf } from "../../postgres/remount.ts";
+import { repositoryOf } from "../../postgres/repository.ts";
+import { backupRequest } from "../../postgres/requests.ts";
 import { namesOf } from "../../postgres/names.ts";
 import {
   decodeBase64,
@@ -343,7 +347,7 @@ test("a drill's last words become its result; one that was killed has failed; th
     ] as const
   ) assert.is(drillReport([passed] as never, [overdue(name, reason)] as never)?.time, want);
   const sight = { ...sightOf(healthy), backupPods: [killed] } as never;
-  assert.is(backupCondition(sight)?.reason, "DrillFailed");
+  assert.is(backupCondition(sight, {}, nowMs)?.reason, "DrillFailed");
 });
 
 test("the drill's pod sees the repository and a volume of its own, neither the token nor the members' data", () => {
@@ -404,7 +408,8 @@ test("a last backup is made and awaited before the data goes, once, and its fail
 
 const last = { id: "20261123-100000F", time: "2026-11-23T10:00:00Z", size: 1000 };
 const healthy = { first: "2026-11-22T10:00:00Z", last };
-const sightOf = (report: unknown, status?: unknown): Sight => ({
+const nowMs = Date.parse("2026-11-23T12:00:00Z");
+const sightOf = (report: unknown, status?: unknown, revision?: string): Sight => ({
   database: { ...databaseOf(), status },
   pods: [{
     metadata: {
@@ -414,6 +419,8 @@ const sightOf = (report: unknown, status?: unknown): Sight => ({
   }],
   backupPods: [],
   patroni: { primary: "orders-0" },
+  jobs: [],
+  secrets: new Map(revision ? [["orders-backup", { data: { revision: encodeBase64(revision) } }]] : []),
 } as unknown as Sight);
 
 const gap = { firstWal: "0".repeat(24), lastWal: "0".repeat(23) + "F", after: "2026-11-22T10:00:00Z" };
@@ -434,29 +441,34 @@ test("BackupHealthy says what is wrong", () => {
       [{ ...healthy, verify: { time: last.time, passed: true } }, "True Healthy"],
       [{ ...healthy, failure }, "False BackupFailed"],
       [{ ...healthy, failure: { ...failure, time: "2026-11-23T09:00:00Z" } }, "True Healthy"],
+      [{ ...healthy, damaged: { id: "20261123-110000F", time: last.time } }, "False BackupDamaged"],
+      [{ damaged: { id: "20261123-110000F", time: last.time } }, "False BackupDamaged"],
+      [{ ...healthy, seen: "2026-11-23T11:50:00Z" }, "True Healthy"],
+      [{ ...healthy, seen: "2026-11-23T11:49:59Z" }, "Unknown NotChecked"],
       ["null", "Unknown NotChecked"],
       ["{", "Unknown NotChecked"],
       ["[1", "Unknown NotChecked"],
     ] as const
   ) {
-    const claim = backupCondition(sightOf(report));
+    const claim = backupCondition(sightOf(report), {}, nowMs);
     assert.is(`${claim?.status} ${claim?.reason}`, want, JSON.stringify(report));
   }
-  assert.is(backupCondition(sightOf(healthy), "no Secret")?.reason, "RepositoryUnusable");
+  assert.is(backupCondition(sightOf(healthy), { backups: "no Secret" }, nowMs)?.reason, "RepositoryUnusable");
   const without = sightOf(healthy);
   const spec = { ...without.database.spec, backups: undefined };
-  assert.is(backupCondition({ ...without, database: { ...without.database, spec } }), undefined);
+  assert.is(backupCondition({ ...without, database: { ...without.database, spec } }, {}, nowMs), undefined);
 });
 
 test("what is known of the repository stays while it cannot be read and while nobody leads", () => {
   const before = { lastId: "old", lastSuccessTime: last.time, size: 5, firstRecoverableTime: last.time };
-  assert.equal(backupStatus(sightOf({ problem: "p" }, { backup: before })), {
+  assert.equal(backupStatus(sightOf({ problem: "p" }, { backup: before }), nowMs), {
     ...before,
     lastRecoverableTime: undefined,
     archivePendingSince: undefined,
     gap: undefined,
     lastFailure: undefined,
     verify: undefined,
+    damaged: undefined,
     drill: undefined,
   });
   const whole = {
@@ -465,21 +477,21 @@ test("what is known of the repository stays while it cannot be read and while no
     gap,
     verify: { time: last.time, passed: true },
   };
-  const { lastRecoverableTime, gap: told, verify } = backupStatus(sightOf(whole))!;
+  const { lastRecoverableTime, gap: told, verify } = backupStatus(sightOf(whole), nowMs)!;
   assert.equal({ lastRecoverableTime, told, verify }, {
     lastRecoverableTime: last.time,
     told: gap,
     verify: whole.verify,
   });
-  assert.equal(backupStatus(sightOf(healthy, { backup: { verify } }))?.verify, verify);
-  assert.equal(backupStatus(sightOf("null", { backup: before })), before);
+  assert.equal(backupStatus(sightOf(healthy, { backup: { verify } }), nowMs)?.verify, verify);
+  assert.equal(backupStatus(sightOf("null", { backup: before }), nowMs), before);
   assert.is(
-    backupStatus(sightOf({}, { backup: before })),
+    backupStatus(sightOf({}, { backup: before }), nowMs),
     undefined,
     "nothing is known of an empty repository",
   );
   const failure = { time: last.time, message: "m" };
-  assert.equal(backupStatus(sightOf(healthy, { backup: { ...before, lastFailure: failure } })), {
+  assert.equal(backupStatus(sightOf(healthy, { backup: { ...before, lastFailure: failure } }), nowMs), {
     lastId: last.id,
     lastSuccessTime: last.time,
     size: last.size,
@@ -489,13 +501,124 @@ test("what is known of the repository stays while it cannot be read and while no
     gap: undefined,
     lastFailure: failure,
     verify: undefined,
+    damaged: undefined,
     drill: undefined,
   });
 });
 
 test("a report that is not the agent's form is cut down to what the status may hold", () => {
   const report = { problem: "x".repeat(9999), first: "yesterday", last: { id: 1 }, failure: "no" };
-  assert.equal(backupReport(sightOf(report)), { problem: "x".repeat(1000) });
+  assert.equal(backupReport(sightOf(report), nowMs), { problem: "x".repeat(1000) });
+});
+
+test("a report on another configuration of the repository than the present one is not believed", () => {
+  const reason = (revision: string | undefined, present: string | undefined) =>
+    backupCondition(sightOf({ ...healthy, revision }, undefined, present), {}, nowMs)?.reason;
+  assert.is(reason("one", "one"), "Healthy");
+  assert.is(reason("one", "two"), "NotChecked");
+  assert.is(reason("", "two"), "NotChecked", "the pod has not mounted it yet");
+  assert.is(reason(undefined, "two"), "Healthy", "an agent of an earlier operator says nothing of it");
+  assert.is(reason("one", undefined), "Healthy", "no Secret was read in this pass");
+});
+
+test("the Secret's revision changes with what else is in it, and with nothing else", () => {
+  let count = 0;
+  const render = (present: unknown, secretKey = "k") => {
+    const store = {
+      metadata: {},
+      data: { accessKey: encodeBase64("a"), secretKey: encodeBase64(secretKey) },
+    };
+    const metadata = {
+      labels: { "app.example.com/database": "orders", "app.kubernetes.io/managed-by": "database-operator" },
+    };
+    const secrets = new Map(
+      [["store", store], ...(present ? [["orders-backup", { metadata, data: present }]] : [])] as never,
+    );
+    return repositoryOf(
+      { ...sightOf({}), secrets, storeClaims: new Map() } as never,
+      [],
+      () => `random-${count++}`,
+    ).secret!
+      .data!;
+  };
+  const first = render(undefined);
+  assert.equal(render(first), first);
+  const second = render(first, "other");
+  assert.is(second["token"], first["token"]);
+  assert.is.not(second["revision"], first["revision"]);
+  const { revision: _, ...before } = first;
+  assert.ok(render(before)["revision"], "one of an earlier operator gets one");
+});
+
+test("the primary's pod is changed once for each revision, so that it is mounted at once", () => {
+  const changes = (sight: Sight) =>
+    remountOf(sight).map(({ pod, patch }) => [pod.metadata.name, patch.metadata.annotations]);
+  const mounted = sightOf(healthy, undefined, "one");
+  assert.equal(changes(mounted), [["orders-0", { "app.example.com/backup-revision": encodeBase64("one") }]]);
+  const [pod] = mounted.pods;
+  const annotations = { "app.example.com/backup-revision": encodeBase64("one") };
+  assert.equal(
+    changes({ ...mounted, pods: [{ ...pod, metadata: { ...pod!.metadata, annotations } }] as never }),
+    [],
+  );
+  assert.equal(changes(sightOf(healthy)), []);
+  assert.equal(changes({ ...mounted, patroni: {} } as never), []);
+});
+
+test("what was told of the repository stays in a pass that did not look at its Secret", () => {
+  const told = { type: "BackupHealthy", status: "False", reason: "RepositoryUnusable", message: "no Secret" };
+  const sight = sightOf(healthy, { conditions: [told] });
+  assert.equal(backupCondition(sight, undefined, nowMs), told);
+  assert.is(backupCondition(sight, {}, nowMs)?.reason, "Healthy");
+  assert.is(backupCondition(sightOf(healthy), undefined, nowMs)?.reason, "Healthy", "nothing was told yet");
+});
+
+test("a backup that is still needed after its Job ended is made again, some time later", () => {
+  const orders = (report: unknown, type?: string, endedMs = nowMs - 60_000) => {
+    const ended = { type, status: "True", lastTransitionTime: new Date(endedMs).toISOString() };
+    const jobs = type ? [{ metadata: { name: "orders-backup-first" }, status: { conditions: [ended] } }] : [];
+    const sight = { ...sightOf(report), jobs } as unknown as Sight;
+    const found = backupOrders(sight, sight.database, nowMs);
+    return [found.orders.map(({ id }) => id).join(), found.outdated.join(), found.againMs];
+  };
+  assert.equal(orders({}), ["first", "", Infinity]);
+  assert.equal(orders({}, "Suspended"), ["first", "", Infinity]);
+  assert.equal(orders({}, "Complete"), ["first", "", 60_000]);
+  assert.equal(orders({}, "Complete", nowMs - 120_000), ["first", "orders-backup-first", 1000]);
+  assert.equal(orders({}, "Failed", nowMs - 120_000), ["first", "", 180_000]);
+  assert.equal(orders({}, "Failed", nowMs - 300_000), ["first", "orders-backup-first", 1000]);
+  assert.equal(orders(healthy, "Failed", 0), ["", "", Infinity]);
+  assert.equal(orders({ problem: "away" }, "Failed", 0), ["", "", Infinity]);
+  assert.equal(orders({ damaged: { id: "x", time: last.time } }), ["", "", Infinity]);
+  assert.equal(orders({ ...healthy, gap }), [`gap-${gap.lastWal.slice(-11).toLowerCase()}`, "", Infinity]);
+  assert.equal(orders({ ...healthy, seen: "2026-11-23T11:55:00Z" }), ["", "", 301_000]);
+});
+
+test("a request whose id another one took is refused, not taken for done", () => {
+  const request = (asked: string, job?: string) => {
+    const metadata = { ...databaseOf().metadata, annotations: { "app.example.com/backup": asked } };
+    const annotations = job === undefined ? {} : { annotations: { "app.example.com/backup": job } };
+    const jobs = [{ metadata: { name: "orders-backup-x", ...annotations } }];
+    return backupRequest({ ...databaseOf(), metadata } as never, jobs as never);
+  };
+  assert.equal(
+    request("incr@x", "incr@x").backup,
+    { id: "x", type: "incr", asked: "incr@x" },
+    "made, not yet recorded",
+  );
+  for (const job of ["incr@x", undefined]) {
+    const { asked, backup, refusal } = request("full@x", job);
+    assert.equal([asked, backup], ["full@x", undefined]);
+    assert.match(refusal!.note, /Job "orders-backup-x" is there already/);
+  }
+  assert.equal(request("full@y", "incr@x").backup, { id: "y", type: "full", asked: "full@y" });
+  const { metadata } = desiredBackupJob(databaseOf(), [], {
+    id: "x",
+    type: "incr",
+    image: "i",
+    asked: "incr@x",
+  });
+  assert.equal(metadata.annotations, { "app.example.com/backup": "incr@x" });
 });
 
 test.run();
