@@ -4,6 +4,7 @@
  */
 import type { StoredDatabase } from "../types/app.example.com/v1.ts";
 import type { StoredConfigMap, StoredPod } from "../types/core/v1.ts";
+import { longestPauseSeconds } from "./cron.ts";
 import { sizeOf } from "./database.ts";
 import { annotation, label, namesOf, ordinalOf } from "./names.ts";
 import { observe } from "./observe.ts";
@@ -22,6 +23,23 @@ export const measurementHelp = {
   database_backup_healthy:
     "1 while condition BackupHealthy is True, else 0. Only of Databases with spec.backups.",
   database_backup_last_success_timestamp_seconds: "When the last backup ended, in seconds since 1970.",
+  database_backup_last_failure_timestamp_seconds: "When a backup failed last, in seconds since 1970.",
+  database_backup_age_max_seconds:
+    "How old the last backup may be by spec.backups.schedule; none without one, paused or with size 0.",
+  database_backup_size_bytes: "Bytes of the database in the last backup, before compression.",
+  database_backup_first_recoverable_timestamp_seconds:
+    "The earliest time that can be restored, in seconds since 1970.",
+  database_backup_last_recoverable_timestamp_seconds:
+    "The latest time that can be restored, as far as it is told, in seconds since 1970.",
+  database_backup_archive_pending_timestamp_seconds:
+    "Since when the oldest WAL segment waits for the archive, in seconds since 1970; none while none waits for long.",
+  database_backup_wal_missing:
+    "1 while a range of times between the oldest backup and now cannot be restored, else 0.",
+  database_backup_verify_passed: "1 when the last verification of the repository passed, else 0.",
+  database_backup_verify_timestamp_seconds: "When it ended, in seconds since 1970.",
+  database_backup_drill_passed: "1 when the last restore that was tried passed, else 0.",
+  database_backup_drill_timestamp_seconds: "When it ended, in seconds since 1970.",
+  database_backup_drill_duration_seconds: "Seconds that it took until the restored server took connections.",
   database_certificate_expiry_timestamp_seconds:
     "When the certificate of the members runs out, in seconds since 1970.",
 } as const;
@@ -62,7 +80,7 @@ export function measureAll(
 /** The values of one Database. What is not known has none. */
 export function measure({ database, pods, leader }: Measured): Measurement[] {
   const { name, namespace } = database.metadata;
-  const { conditions = [], members = [], primary, backup, certificate } = database.status ?? {};
+  const { conditions = [], members = [], primary, certificate } = database.status ?? {};
   const holds = (type: string) =>
     Number(conditions.some((condition) => condition.type === type && condition.status === "True"));
   const one = (
@@ -98,9 +116,40 @@ export function measure({ database, pods, leader }: Measured): Measurement[] {
       ];
     }),
     ...(database.spec.backups ? one("database_backup_healthy", holds("BackupHealthy")) : []),
-    ...one("database_backup_last_success_timestamp_seconds", seconds(backup?.lastSuccessTime)),
+    ...backupValues(database).flatMap(([name, value]) => one(name, value)),
     ...one("database_certificate_expiry_timestamp_seconds", seconds(certificate?.notAfter)),
   ];
+}
+
+/** What is known of backups, whether or not they are on any more; only with spec.backups what an alert compares with. */
+function backupValues({ spec, status }: StoredDatabase): [Measurement["name"], number | undefined][] {
+  const backup = status?.backup;
+  const { verify, drill } = backup ?? {};
+  const passed = (result: { passed: boolean } | undefined) => result && Number(result.passed);
+  return [
+    ["database_backup_last_success_timestamp_seconds", seconds(backup?.lastSuccessTime)],
+    ["database_backup_last_failure_timestamp_seconds", seconds(backup?.lastFailure?.time)],
+    ["database_backup_age_max_seconds", backupAgeMaxSeconds(spec)],
+    ["database_backup_size_bytes", backup?.size],
+    ["database_backup_first_recoverable_timestamp_seconds", seconds(backup?.firstRecoverableTime)],
+    ["database_backup_last_recoverable_timestamp_seconds", seconds(backup?.lastRecoverableTime)],
+    ["database_backup_archive_pending_timestamp_seconds", seconds(backup?.archivePendingSince)],
+    ["database_backup_wal_missing", backup && Number(backup.gap !== undefined)],
+    ["database_backup_verify_passed", passed(verify)],
+    ["database_backup_verify_timestamp_seconds", seconds(verify?.time)],
+    ["database_backup_drill_passed", passed(drill)],
+    ["database_backup_drill_timestamp_seconds", seconds(drill?.time)],
+    ["database_backup_drill_duration_seconds", drill?.durationSeconds],
+  ];
+}
+
+/** The longest pause of the schedules and, for the time that a backup takes, a quarter of it, an hour at least. */
+function backupAgeMaxSeconds(spec: StoredDatabase["spec"]): number | undefined {
+  const { schedule, paused } = spec.backups ?? {};
+  if (paused || spec.size === 0) return undefined;
+  const schedules = [schedule?.full, schedule?.diff, schedule?.incr].filter((text) => text !== undefined);
+  const pause = longestPauseSeconds(schedules);
+  return pause && pause + Math.max(pause / 4, 3600);
 }
 
 /** What the agent of a member says of its data volume, in bytes; nothing where it does not or cannot be read. */

@@ -95,10 +95,20 @@ test("everything that is known of a Database is measured", () => {
       ],
       primary: "orders-0",
       members: [{ name: "orders-0", ready: true }, { name: "orders-1", ready: true }, { name: "orders-2" }],
-      backup: { lastSuccessTime: "2026-01-01T00:00:00Z" },
+      backup: {
+        lastSuccessTime: "2026-01-01T00:00:00Z",
+        size: 5000,
+        firstRecoverableTime: "2025-12-01T00:00:00Z",
+        lastRecoverableTime: "2026-01-01T00:01:00Z",
+        archivePendingSince: "2026-01-01T00:02:00Z",
+        gap: { firstWal: "a", lastWal: "b", after: "2025-12-02T00:00:00Z" },
+        lastFailure: { time: "2025-12-03T00:00:00Z", message: "m" },
+        verify: { time: "2025-12-04T00:00:00Z", passed: true },
+        drill: { time: "2025-12-05T00:00:00Z", passed: false, durationSeconds: 7 },
+      },
       certificate: { notAfter: "2026-03-01T00:00:00Z" },
     },
-    { size: 3, backups: {} },
+    { size: 3, backups: { schedule: { full: "0 1 * * 0", incr: "0 1 * * 1-6", verify: "0 * * * *" } } },
     [
       { status: JSON.stringify({ state: "running", role: "primary", xlog_location: 5000 }) },
       { status: JSON.stringify(replica), [annotation.volume]: '{"size":100,"available":7}' },
@@ -118,8 +128,36 @@ test("everything that is known of a Database is measured", () => {
     "volume_available_bytes orders-1": 7,
     backup_healthy: 1,
     backup_last_success_timestamp_seconds: 1_767_225_600,
+    backup_last_failure_timestamp_seconds: 1_764_720_000,
+    backup_age_max_seconds: 30 * 3600,
+    backup_size_bytes: 5000,
+    backup_first_recoverable_timestamp_seconds: 1_764_547_200,
+    backup_last_recoverable_timestamp_seconds: 1_767_225_660,
+    backup_archive_pending_timestamp_seconds: 1_767_225_720,
+    backup_wal_missing: 1,
+    backup_verify_passed: 1,
+    backup_verify_timestamp_seconds: 1_764_806_400,
+    backup_drill_passed: 0,
+    backup_drill_timestamp_seconds: 1_764_892_800,
+    backup_drill_duration_seconds: 7,
     certificate_expiry_timestamp_seconds: 1_772_323_200,
   });
+});
+
+test("how old a backup may be follows from the schedule; without one, paused or asleep it may be of any age", () => {
+  const age = (backups: unknown, size = 1) =>
+    values(measured({}, { size, backups } as never, []))["backup_age_max_seconds"];
+  assert.is(age({ schedule: { full: "0 1 * * 0" } }), 7 * 1.25 * 86_400);
+  assert.is(age({ schedule: { full: "0 1 * * 0", diff: "0 * * * *" } }), 2 * 3600);
+  for (
+    const given of [undefined, {}, { schedule: { verify: "0 1 * * *" } }, {
+      schedule: { full: "0 1 * * *" },
+      paused: true,
+    }]
+  ) {
+    assert.is(age(given), undefined);
+  }
+  assert.is(age({ schedule: { full: "0 1 * * 0" } }, 0), undefined);
 });
 
 test("a note on the volume that cannot be read counts as none", () => {
