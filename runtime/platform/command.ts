@@ -95,7 +95,7 @@ export function flagAddress(
 ): { host?: string; port: number } | false {
   const listen = flagText(options, flag, variable);
   if (listen === undefined) return false;
-  const [, host, port] = /^(?:(.*):)?(\d{1,5})$/.exec(listen) ?? [];
+  const [, host, port] = /^(?:\[?(.*?)\]?:)?(\d{1,5})$/.exec(listen) ?? [];
   if (port === undefined || Number(port) > 65535) {
     throw new ConfigurationError(`--${flag}: expected [HOST:]PORT, got "${listen}"`);
   }

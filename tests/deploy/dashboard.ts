@@ -6,22 +6,17 @@
  * @module
  */
 import process from "node:process";
-import { expressionsOf, readDashboard } from "./dashboards.ts";
+import { answersOf } from "./dashboards.ts";
 
 const [server] = process.argv.slice(2);
 if (!server) {
   console.error("error: name the address of a Prometheus, for example http://127.0.0.1:9090");
   process.exit(2);
 }
-let passed = 0, failed = 0;
-for (const { title, expression } of expressionsOf(readDashboard())) {
-  const query = expression.replaceAll(/\$(namespace|name)\b/g, ".*").replaceAll("$__rate_interval", "2m");
-  const response = await fetch(`${server}/api/v1/query?${new URLSearchParams({ query })}`);
-  const { error, data } = await response.json() as { error?: string; data?: { result: unknown[] } };
-  const count = data?.result.length ?? 0;
-  if (count > 0) passed++;
-  else failed++;
-  console.log(`${count > 0 ? "ok    " : "FAILED"} ${title}: ${error ?? `${count} series`}`);
+const answers = await answersOf(server);
+for (const { title, series, error } of answers) {
+  console.log(`${series > 0 ? "ok    " : "FAILED"} ${title}: ${error ?? `${series} series`}`);
 }
-console.log(`${passed} passed, ${failed} failed`);
+const failed = answers.filter(({ series }) => series === 0).length;
+console.log(`${answers.length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -1,5 +1,5 @@
 /**
- * Reads deploy/monitoring/dashboard.json.
+ * Reads deploy/monitoring/dashboard.json, and asks a Prometheus what it asks.
  * @module
  */
 import { readFileSync } from "node:fs";
@@ -24,5 +24,19 @@ export function readDashboard(): Dashboard {
 export function expressionsOf({ panels }: Dashboard): { title: string; expression: string }[] {
   return panels.flatMap(({ title, targets = [] }) =>
     targets.map(({ expr }) => ({ title, expression: expr }))
+  );
+}
+
+/** How many series a Prometheus has for each question, for all namespaces and Databases. */
+export async function answersOf(
+  server: string,
+): Promise<{ title: string; expression: string; series: number; error?: string }[]> {
+  return await Promise.all(
+    expressionsOf(readDashboard()).map(async ({ title, expression }) => {
+      const query = expression.replaceAll(/\$(namespace|name)\b/g, ".*").replaceAll("$__rate_interval", "2m");
+      const response = await fetch(`${server}/api/v1/query?${new URLSearchParams({ query })}`);
+      const { error, data } = await response.json() as { error?: string; data?: { result: unknown[] } };
+      return { title, expression, series: data?.result.length ?? 0, ...(error ? { error } : {}) };
+    }),
   );
 }

@@ -101,8 +101,9 @@ test("leader election is one Lease, in the operator's own namespace", () => {
 });
 
 test("Deno gets its permissions by name: none is given whole, none beyond net, read, env and sys", () => {
-  const command = named("Deployment").spec.template.spec.containers[0].command as string[];
-  const allowed = command.filter((word) => word.startsWith("--allow"));
+  const { command, args } = named("Deployment").spec.template.spec.containers[0] as Record<string, string[]>;
+  const words = [...command![2]!.split(/\s/), ...args!];
+  const allowed = words.filter((word) => word.startsWith("--allow"));
   assert.equal(allowed.map((word) => word.split("=")[0]), [
     "--allow-net",
     "--allow-read",
@@ -110,16 +111,16 @@ test("Deno gets its permissions by name: none is given whole, none beyond net, r
     "--allow-sys",
   ]);
   for (const word of allowed) assert.ok((word.split("=")[1] ?? "").length > 0, word);
-  assert.not.ok(command.includes("-A"));
-  for (const flag of ["--no-prompt", "--cached-only", "--no-remote"]) assert.ok(command.includes(flag), flag);
+  assert.not.ok(words.includes("-A"));
+  for (const flag of ["--no-prompt", "--cached-only", "--no-remote"]) assert.ok(words.includes(flag), flag);
 });
 
 test("every variable of the container that the operator reads is one that Deno lets it read", () => {
-  const { command, env } = named("Deployment").spec.template.spec.containers[0] as {
-    command: string[];
+  const { args, env } = named("Deployment").spec.template.spec.containers[0] as {
+    args: string[];
     env: { name: string }[];
   };
-  const readable = command.find((word) => word.startsWith("--allow-env="))!.split("=")[1]!.split(",");
+  const readable = args.find((word) => word.startsWith("--allow-env="))!.split("=")[1]!.split(",");
   for (const { name } of env.filter(({ name }) => !name.startsWith("DENO_"))) {
     assert.ok(readable.includes(name), name);
   }

@@ -10,23 +10,29 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
 
-const { command } = parse(readFileSync(new URL("../../deploy/deployment.yaml", import.meta.url), "utf8"))
-  .spec.template.spec.containers[0] as { command: string[] };
-/** A port of the loopback where nobody listens, in place of the API server. */
-const api = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: "9" };
-const flags = command.slice(command.indexOf("run"), -1).map((word) =>
-  word.replaceAll(/\$\((\w+)\)/g, (_, name: "KUBERNETES_SERVICE_HOST") => api[name])
-);
+const { command: [, , script, ...zeroth], args } = parse(
+  readFileSync(new URL("../../deploy/deployment.yaml", import.meta.url), "utf8"),
+).spec.template.spec.containers[0] as { command: [string, string, string, string]; args: string[] };
 const deno = process.versions["deno"] ? process.execPath : "deno";
 
-/** Runs a line of JavaScript with them; returns `done`, or the name of the error. */
-function tried(line: string): string {
+/**
+ * Runs a line of JavaScript as the container runs the operator; returns `done`, or the name of the error.
+ *
+ * @param host in place of the API server's: of the loopback, where nobody listens on port 9
+ */
+function tried(line: string, host = "127.0.0.1"): string {
   const folder = mkdtempSync(join(tmpdir(), "permissions-"));
   try {
     const file = join(folder, "try.js");
     writeFileSync(file, `try { ${line}; console.log("done"); } catch (error) { console.log(error.name); }`);
-    const env = { ...process.env, ...api, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
-    const { stdout, stderr } = spawnSync(deno, [...flags, file], { encoding: "utf8", env, timeout: 20_000 });
+    const env = {
+      ...process.env,
+      ...{ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: "9" },
+      ...{ DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
+    };
+    const text = script.replace("exec deno", `exec ${deno}`).replace("/app/operator.js", file);
+    const options = { encoding: "utf8", env, timeout: 20_000 } as const;
+    const { stdout, stderr } = spawnSync("sh", ["-c", text, ...zeroth, ...args], options);
     return stdout.trim() || stderr;
   } finally {
     rmSync(folder, { recursive: true });
@@ -78,6 +84,33 @@ for (
 ) {
   test(`allowed: ${what}`, () => {
     assert.is(tried(line), outcome);
+  });
+}
+
+for (
+  const [what, line, outcome] of [
+    [
+      "the API server",
+      `await Deno.connect({ hostname: "::1", port: 9 })`,
+      /^ConnectionRefused|AddrNotAvailable$/,
+    ],
+    ["another port", `await Deno.connect({ hostname: "::1", port: 10 })`, /^NotCapable$/],
+    ["another host", `await Deno.connect({ hostname: "127.0.0.1", port: 9 })`, /^NotCapable$/],
+    [
+      "the port for metrics",
+      `Deno.listen({ hostname: "::", port: 8080 }).close()`,
+      /^done|AddrInUse|AddrNotAvailable$/,
+    ],
+    [
+      "that port where it does not belong",
+      `Deno.listen({ hostname: "0.0.0.0", port: 8080 })`,
+      /^NotCapable$/,
+    ],
+    ["what it listens on", `if (Deno.env.get("LISTEN") !== "[::]:8080") throw new Error("LISTEN")`, /^done$/],
+  ] as const
+) {
+  test(`where the API server's address is of IPv6: ${what}`, () => {
+    assert.match(tried(line, "::1"), outcome);
   });
 }
 

@@ -59,7 +59,40 @@ export const installed: RunningOperator = {
     await leads();
   },
   stop: () => Promise.resolve(),
+  metrics: async () =>
+    (await Promise.all((await pods()).map(({ metadata }) =>
+      operator.run([
+        ...["get", "--raw"],
+        `/api/v1/namespaces/${operator.namespace}/pods/${metadata.name}:8080/proxy/metrics`,
+      ])
+    ))).join("\n"),
+  address: () => undefined,
+  processes: async () => {
+    const all = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' ' '";
+    return (await Promise.all(
+      (await pods()).map(({ metadata }) => operator.exec(metadata.name, ["sh", "-c", all])),
+    )).join("\n");
+  },
+  pods: { kubectl: operator, account: "database-operator:database-operator" },
+  away: async (work) => {
+    const scale = (replicas: number) =>
+      operator.run(["scale", "deployment/database-operator", `--replicas=${replicas}`]);
+    await scale(0);
+    try {
+      await until(60_000, "the operator to go", async () => (await pods()).length === 0, 500);
+      await work();
+    } finally {
+      await scale(2);
+      await leads();
+    }
+  },
 };
+
+/** Its pods that are not about to go. */
+async function pods(): Promise<KubeObject[]> {
+  const found = await operator.list("pods", "app.kubernetes.io/name=database-operator");
+  return found.filter(({ metadata, status }) => !metadata.deletionTimestamp && status?.phase === "Running");
+}
 
 /** Waits until one of the operator's running pods holds the lease. */
 export async function leads(timeoutMs = 60_000): Promise<string> {

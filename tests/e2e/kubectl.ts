@@ -62,8 +62,14 @@ export function runProgram(
   });
 }
 
+/** What kubectl says by itself, without the API server. */
+const own =
+  /^Warning: (Immediate deletion|deleting cluster-scoped|resource \S+ is missing the .* annotation)/;
+
 /** kubectl, in one namespace. */
 export class Kubectl {
+  /** Warnings of the API server that it printed, anywhere. */
+  static readonly warnings = new Set<string>();
   readonly namespace: string;
 
   constructor(namespace: string) {
@@ -82,8 +88,15 @@ export class Kubectl {
   }
 
   /** Runs kubectl; failing is an answer. */
-  try(args: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<Ended> {
-    return runProgram("kubectl", ["--namespace", this.namespace, ...args], options);
+  async try(
+    args: readonly string[],
+    options: { input?: string; timeoutMs?: number } = {},
+  ): Promise<Ended> {
+    const ended = await runProgram("kubectl", ["--namespace", this.namespace, ...args], options);
+    for (const line of ended.stderr.split("\n")) {
+      if (line.startsWith("Warning: ") && !own.test(line)) Kubectl.warnings.add(line);
+    }
+    return ended;
   }
 
   /** The object, or `undefined` when there is none. */

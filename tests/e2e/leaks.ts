@@ -6,7 +6,10 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import type { Kubectl, KubeObject } from "./kubectl.ts";
+import type { RunningOperator } from "./local.ts";
 
 /** A text that may be in Secrets only. */
 export interface Needle {
@@ -84,12 +87,13 @@ for port, path in ((8008, "metrics"), (8008, "patroni"), (8008, "config"), (9187
 `;
 
 /** Everything that can be read in a namespace without access to its Secrets. */
-export async function placesOf(kubectl: Kubectl, operatorLog: string): Promise<Place[]> {
-  const places: Place[] = [{ name: "the operator's log", text: operatorLog }];
+async function placesOf(kubectl: Kubectl): Promise<Place[]> {
+  const places: Place[] = [];
   const kinds = (await kubectl.run(["api-resources", "--namespaced", "--verbs=list", "--output=name"])).split(
     "\n",
   )
-    .filter((kind) => kind !== "" && kind !== "secrets");
+    // Endpoints are deprecated, with a warning, and say what EndpointSlices do.
+    .filter((kind) => !["", "secrets", "endpoints"].includes(kind));
   const objects = await kubectl.run(["get", kinds.join(), "--output=json", "--show-managed-fields"], {
     timeoutMs: 60_000,
   });
@@ -119,17 +123,67 @@ export async function placesOf(kubectl: Kubectl, operatorLog: string): Promise<P
   return places;
 }
 
-/** Looks everywhere in a namespace; returns what was found, and how much was looked at. */
-export async function findLeaks(
-  kubectl: Kubectl,
-  operatorLog: string,
-): Promise<{ leaks: string[]; needles: number; places: number; characters: number }> {
-  const needles = needlesOf(await kubectl.list("secrets"));
-  const places = needles.length === 0 ? [] : await placesOf(kubectl, operatorLog);
-  return {
-    leaks: leaksIn(places, needles),
-    needles: needles.length,
-    places: places.length,
-    characters: places.reduce((sum, { text }) => sum + text.length, 0),
-  };
+/** What of the operator can be read without access to Secrets. */
+async function placesOfOperator(operator: RunningOperator): Promise<Place[]> {
+  const [logs, metrics, processes] = await Promise.all([
+    operator.logs(),
+    operator.metrics(),
+    operator.processes(),
+  ]);
+  const pods = operator.pods ? await operator.pods.kubectl.list("all,events") : [];
+  return [
+    { name: "the operator's log", text: logs },
+    { name: "the operator's metrics", text: metrics },
+    { name: "arguments and environment of the operator", text: processes },
+    { name: "the operator's objects", text: JSON.stringify(pods) },
+  ];
+}
+
+/**
+ * Looks for leaks during a run. It watches the namespace's Secrets, so that a password which was changed or deleted since
+ * is looked for too.
+ */
+export class LeakSearch {
+  readonly #kubectl: Kubectl;
+  readonly #operator: RunningOperator;
+  readonly #needles = new Map<string, Needle>();
+  readonly #watch: ReturnType<typeof spawn>;
+  readonly leaks = new Set<string>();
+  places = 0;
+
+  constructor(kubectl: Kubectl, operator: RunningOperator) {
+    this.#kubectl = kubectl;
+    this.#operator = operator;
+    this.#watch = spawn("kubectl", [
+      ...["--namespace", kubectl.namespace, "get", "secrets", "--watch"],
+      ...["--output", 'jsonpath={.metadata.name}{" "}{.data}{"\\n"}'],
+    ], { stdio: ["ignore", "pipe", "ignore"] });
+    createInterface(this.#watch.stdout!).on("line", (line) => {
+      const at = line.indexOf(" ");
+      const data = at > 0 && line.length > at + 1 ? JSON.parse(line.slice(at)) as Record<string, string> : {};
+      this.#learn([{ metadata: { name: line.slice(0, at) }, data }]);
+    });
+  }
+
+  /** How many texts are looked for. */
+  get needles(): number {
+    return this.#needles.size;
+  }
+
+  #learn(secrets: readonly KubeObject[]): void {
+    for (const needle of needlesOf(secrets)) this.#needles.set(needle.forms.join(), needle);
+  }
+
+  /** Looks everywhere, now. */
+  async look(): Promise<void> {
+    this.#learn(await this.#kubectl.list("secrets"));
+    const places = [...await placesOf(this.#kubectl), ...await placesOfOperator(this.#operator)];
+    this.places += places.length;
+    for (const leak of leaksIn(places, [...this.#needles.values()])) this.leaks.add(leak);
+  }
+
+  /** Ends the watch. */
+  end(): void {
+    this.#watch.kill();
+  }
 }

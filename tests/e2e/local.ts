@@ -3,18 +3,29 @@
  * @module
  */
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { until } from "../within.ts";
 import type { Kubectl } from "./kubectl.ts";
 
 /** How many of its last lines are kept. */
-const linesMax = 200;
+const linesMax = 50_000;
 
 /** The operator that runs, wherever it does. */
 export interface RunningOperator {
-  /** What it logged, the last lines at least. */
+  /** What it logged. */
   logs(): Promise<string>;
+  /** What it serves at /metrics, of each of its processes. */
+  metrics(): Promise<string>;
+  /** Host and port of {@linkcode metrics}, for one that is no pod. */
+  address(): string | undefined;
+  /** Arguments and environment of its processes. */
+  processes(): Promise<string>;
+  /** Kubectl in its namespace, and its ServiceAccount; nothing for one that is no pod. */
+  readonly pods?: { readonly kubectl: Kubectl; readonly account: string };
+  /** Does something while it is away, unless it sees only this run's namespaces. */
+  away(work: () => Promise<void>): Promise<void>;
   /** Kills it in mid-flight and waits until it leads again. */
   kill(): Promise<void>;
   /** Stops it in good order, if this run started it. */
@@ -29,18 +40,22 @@ export async function startLocally({ namespace }: Kubectl): Promise<RunningOpera
     lines.push(...text.split("\n").filter((line) => line !== "" && !line.includes('"Reconciling Database"')));
     lines.splice(0, Math.max(0, lines.length - linesMax));
   };
-  let child: ReturnType<typeof spawn>, ended: Promise<void>, stopping = false, leads = false;
+  // Ours may hold keys of a store, which are no business of the operator's.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("E2E_")));
+  let child: ReturnType<typeof spawn>, ended: Promise<void>, stopping = false, leads = false, port = "";
   const start = () => {
     leads = false;
     child = spawn(process.execPath, [
       ...("Deno" in globalThis ? ["run", "-A", operator] : [operator]),
       ...["--watch-namespace", namespace, "--watch-namespace", secondNamespace(namespace)],
       ...["--lease-namespace", namespace],
+      ...["--listen", "127.0.0.1:0"],
       ...["--image", process.env.E2E_IMAGE_TEMPLATE ?? "localhost/database:{major}"],
-    ], { stdio: ["ignore", "pipe", "pipe"] });
+    ], { stdio: ["ignore", "pipe", "pipe"], env });
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {
         leads ||= text.includes("Starting controllers");
+        port = /"Serving health and metrics","port":(\d+)/.exec(text)?.[1] ?? port;
         keep(text);
       });
     }
@@ -62,6 +77,13 @@ export async function startLocally({ namespace }: Kubectl): Promise<RunningOpera
   });
   return {
     logs: () => Promise.resolve(lines.join("\n")),
+    metrics: async () => await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
+    address: () => `127.0.0.1:${port}`,
+    processes: () => {
+      const read = (file: string) => readFileSync(`/proc/${child.pid}/${file}`, "utf8").replaceAll("\0", " ");
+      return Promise.resolve(`${read("cmdline")}\n${read("environ")}`);
+    },
+    away: (work) => work(),
     kill: async () => {
       leads = false;
       child.kill("SIGKILL");

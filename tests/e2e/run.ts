@@ -21,10 +21,12 @@ import { execFileSync } from "node:child_process";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { within } from "../within.ts";
+import { AuditLog } from "./audit.ts";
+import { Connections } from "./connections.ts";
 import { makeImages } from "./images.ts";
 import { install, installed } from "./install.ts";
 import { Kubectl } from "./kubectl.ts";
-import { findLeaks } from "./leaks.ts";
+import { LeakSearch } from "./leaks.ts";
 import { type RunningOperator, secondNamespace, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
@@ -36,6 +38,7 @@ import { safety } from "./scenarios/safety.ts";
 import { upgrades } from "./scenarios/upgrade.ts";
 import { userScenarios } from "./scenarios/users.ts";
 import { tls } from "./scenarios/tls.ts";
+import { watched } from "./scenarios/watch.ts";
 import { volumes } from "./scenarios/volume.ts";
 
 const scenarios: readonly Scenario[] = [
@@ -49,13 +52,21 @@ const scenarios: readonly Scenario[] = [
   ...upgrades,
   ...userScenarios,
   ...tls,
+  ...watched,
 ];
 
-/** Longest search for passwords after a scenario. */
+/** Longest search for passwords. */
 const leaksMs = 120_000;
+/** Between two looks at the connections of all pods. */
+const connectionsMs = 10_000;
 
 /** Longest time of one scenario, with all its repetitions. */
 const scenarioMs = 15 * 60_000;
+/** Everything is refused, and warned of, that the Pod Security level does not allow. */
+const restricted = {
+  "pod-security.kubernetes.io/enforce": "restricted",
+  "pod-security.kubernetes.io/warn": "restricted",
+};
 const image = process.env.E2E_DATABASE_IMAGE ?? "localhost/database:17";
 
 /** What helps to understand a failure. */
@@ -91,11 +102,64 @@ function summarize(figures: ReadonlyMap<string, { unit: string; values: number[]
   }
 }
 
-/** Throws when a password of the namespace is anywhere but in its Secret; see leaks.ts. */
-async function nothingLeaked({ kubectl, operator }: Run): Promise<void> {
-  const { leaks, needles, places } = await findLeaks(kubectl, await operator.logs());
-  if (leaks.length > 0) throw new Error(`Secrets were seen: ${leaks.join("; ")}`);
-  console.log(`    ${needles} secrets in none of ${places} places`);
+/** What is looked at beside every scenario: passwords, connections, warnings, and what RBAC refused. */
+class Guard {
+  readonly #kubectl: Kubectl;
+  readonly #operator: RunningOperator;
+  readonly #leaks: LeakSearch;
+  readonly #connections: Connections;
+  readonly #audit = AuditLog.open();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(kubectl: Kubectl, operator: RunningOperator) {
+    this.#kubectl = kubectl;
+    this.#operator = operator;
+    this.#leaks = new LeakSearch(kubectl, operator);
+    this.#connections = new Connections(kubectl, ...operator.pods ? [operator.pods.kubectl] : []);
+    // The API server may be away in a scenario: then nothing is seen.
+    this.#timer = setInterval(() => this.#look().catch(() => {}), connectionsMs);
+  }
+
+  /** One look after the other. */
+  #look(): Promise<void> {
+    return this.#looking = this.#looking.catch(() => {}).then(() => this.#connections.look());
+  }
+
+  async inspect(): Promise<void> {
+    await this.#look();
+    await within(leaksMs, this.#leaks.look(), "the search for passwords");
+  }
+
+  /** Looks for the last time. @throws {Error} that names everything that may not be */
+  async verdict(): Promise<void> {
+    await this.inspect();
+    const { leaks, needles, places } = this.#leaks;
+    const { refused, ways } = this.#connections;
+    const counted = /^rest_client_warnings_total [1-9]/m.test(await this.#operator.metrics());
+    const logged = (await this.#operator.logs()).split("\n").filter((line) =>
+      line.includes('"api_warnings"')
+    );
+    const warnings = [...Kubectl.warnings, ...logged, ...(counted ? ["counted by the operator"] : [])];
+    const accounts = this.#operator.pods ? [this.#operator.pods.account] : [];
+    const audit = await this.#audit?.strange(this.#kubectl.namespace, accounts);
+    const bad = [
+      ...[...leaks].map((leak) => `a secret was seen: ${leak}`),
+      ...[...refused].map((way) => `no NetworkPolicy allows ${way}`),
+      ...warnings.map((warning) => `the API server warned: ${warning}`),
+      ...audit?.strange ?? [],
+    ];
+    if (bad.length > 0) throw new Error(bad.join("; "));
+    const asked = audit ? `, ${audit.seen} requests allowed` : "";
+    console.log(
+      `    ${needles} secrets in none of ${places} places, ${ways.size} ways of connections allowed, no warning${asked}`,
+    );
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#leaks.end();
+  }
 }
 
 async function runOne(
@@ -106,7 +170,9 @@ async function runOne(
   const startedMs = Date.now();
   const missed: string[] = [];
   const figures = new Map<string, { unit: string; values: number[] }>();
+  const guard = new Guard(kubectl, operator);
   const run: Run = {
+    inspect: () => guard.inspect(),
     kubectl,
     image,
     operator,
@@ -125,7 +191,7 @@ async function runOne(
   console.log(`${scenario.name}: ${scenario.what}`);
   try {
     await within(scenarioMs, scenario.run(run), `scenario ${scenario.name}`);
-    await within(leaksMs, nothingLeaked(run), "the search for passwords");
+    await guard.verdict();
     summarize(figures);
     if (missed.length > 0) throw new Error(missed.join("; "));
     console.log(`  ok, ${Math.round((Date.now() - startedMs) / 1000)} s`);
@@ -136,6 +202,8 @@ async function runOne(
     );
     console.log(await diagnose(kubectl, operator));
     return false;
+  } finally {
+    guard.end();
   }
 }
 
@@ -178,7 +246,7 @@ async function main(): Promise<boolean> {
   await kubectl.apply({
     apiVersion: "v1",
     kind: "Namespace",
-    metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } },
+    metadata: { name, labels: restricted },
   });
   const interrupted = () => {
     if (remove) execFileSync("kubectl", ["delete", "namespace", name, "--wait=false"]);

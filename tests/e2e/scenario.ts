@@ -16,6 +16,8 @@ export interface Run {
   readonly operator: RunningOperator;
   /** How often a fault is repeated. */
   readonly times: number;
+  /** Looks, now, for passwords where none may be and for connections that no policy allows: what goes cannot be searched. */
+  inspect(): Promise<void>;
   /** Records a measured figure and whether it met its goal; the promises themselves are deadlines, see {@link bar}. */
   figure(what: string, value: number, unit: string, goal?: number): void;
 }
@@ -50,6 +52,7 @@ export async function ensure(
 /** Deletes a Database with its data and waits until nothing of it is left. */
 export async function discard(run: Run, name: string): Promise<void> {
   const { kubectl } = run;
+  await run.inspect();
   await kubectl.try([
     "patch",
     "databases.app.example.com",
