@@ -1,10 +1,11 @@
 /**
  * What the ServiceAccounts of a run asked of the API server, from the cluster's audit log.
  *
- * E2E_AUDIT_LOG names the file: one audit.k8s.io/v1 Event a line, at level Metadata or more. Without it nothing is looked at.
+ * E2E_AUDIT_LOG names the file, `audit.log`: one audit.k8s.io/v1 Event a line, at level Metadata or more. Without it nothing is looked at.
  * @module
  */
-import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
@@ -16,11 +17,13 @@ export interface Asked {
   readonly what: string;
   /** Whether RBAC allowed it. */
   readonly allowed: boolean;
+  readonly atMs: number;
 }
 
 interface AuditEvent {
   readonly stage?: string;
   readonly verb: string;
+  readonly requestReceivedTimestamp: string;
   readonly user: { readonly username: string };
   readonly objectRef?: { readonly resource: string; readonly subresource?: string; readonly name?: string };
   readonly annotations?: Readonly<Record<string, string>>;
@@ -29,7 +32,9 @@ interface AuditEvent {
 /** Reads a line; nothing for one that is not of a ServiceAccount or not about an object. */
 export function askedIn(line: string): Asked | undefined {
   if (!line.includes('"system:serviceaccount:')) return undefined;
-  const { stage, verb, user, objectRef, annotations } = JSON.parse(line) as AuditEvent;
+  const { stage, verb, user, objectRef, annotations, requestReceivedTimestamp } = JSON.parse(
+    line,
+  ) as AuditEvent;
   if (stage !== "ResponseComplete" || !objectRef) return undefined;
   const account = user.username.replace("system:serviceaccount:", "");
   const { resource, subresource, name = "" } = objectRef;
@@ -42,6 +47,7 @@ export function askedIn(line: string): Asked | undefined {
     account,
     what: [verb, subresource ? `${resource}/${subresource}` : resource, object].filter(Boolean).join(" "),
     allowed: annotations?.["authorization.k8s.io/decision"] !== "forbid",
+    atMs: Date.parse(requestReceivedTimestamp),
   };
 }
 
@@ -54,17 +60,26 @@ export function membersRequests(): string[] {
 /** An audit log from now on; `undefined` without E2E_AUDIT_LOG. */
 export class AuditLog {
   readonly #file: string;
-  readonly #from: number;
+  readonly #fromMs = Date.now();
 
   private constructor(file: string) {
     this.#file = file;
-    this.#from = statSync(file).size;
   }
 
   static open(file = process.env.E2E_AUDIT_LOG): AuditLog | undefined {
     if (!file) return undefined;
     if (!existsSync(file)) throw new Error(`E2E_AUDIT_LOG: there is no file "${file}"`);
     return new AuditLog(file);
+  }
+
+  /** Its lines; the API server renames the file when it has grown: audit.log to audit-<time>.log. */
+  async *#lines(): AsyncGenerator<string> {
+    const stem = basename(this.#file, ".log");
+    const files = readdirSync(dirname(this.#file))
+      .filter((name) => name.startsWith(stem) && name.endsWith(".log"))
+      .map((name) => join(dirname(this.#file), name))
+      .filter((file) => statSync(file).mtimeMs >= this.#fromMs);
+    for (const file of files) yield* createInterface(createReadStream(file));
   }
 
   /** What does not fit: requests that RBAC refused, and members' requests that were never seen before. */
@@ -75,10 +90,11 @@ export class AuditLog {
     const known = new Set(membersRequests());
     const strange = new Set<string>();
     let seen = 0;
-    for await (const line of createInterface(createReadStream(this.#file, { start: this.#from }))) {
+    for await (const line of this.#lines()) {
       const asked = askedIn(line);
-      const isMember = asked?.account.startsWith(`${namespace}:`) && !asked.account.endsWith(":default");
-      if (!asked || !(isMember || operators.includes(asked.account))) continue;
+      if (!asked || asked.atMs < this.#fromMs) continue;
+      const isMember = asked.account.startsWith(`${namespace}:`) && !asked.account.endsWith(":default");
+      if (!isMember && !operators.includes(asked.account)) continue;
       seen++;
       if (!asked.allowed) strange.add(`${asked.account} was refused: ${asked.what}`);
       else if (isMember && !operators.includes(asked.account) && !known.has(asked.what)) {

@@ -3,6 +3,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { parseAllDocuments } from "yaml";
 import { until } from "../within.ts";
 import { Kubectl, type KubeObject } from "./kubectl.ts";
 import type { RunningOperator } from "./local.ts";
@@ -18,18 +19,7 @@ export const operator = new Kubectl("database-operator");
  * @param watch namespaces for the operator to see, separated by commas; empty: all
  */
 export async function install(watch: string): Promise<void> {
-  const text = await operator.run(["kustomize", deploy]);
-  // A dry run turns the documents into JSON; the type of an object that is not installed yet is of no interest to it.
-  const rendered = await operator.run([
-    "create",
-    "--dry-run=client",
-    "--validate=false",
-    "--output=json",
-    "--filename=-",
-  ], {
-    input: text,
-  });
-  const objects = parseObjects(rendered);
+  const objects = await rendered(deploy);
   const deployment = objects.find(({ kind }) => kind === "Deployment");
   if (!deployment) throw new Error("deploy/ has no Deployment");
   const template = deployment["spec"].template;
@@ -94,12 +84,12 @@ async function pods(): Promise<KubeObject[]> {
   return found.filter(({ metadata, status }) => !metadata.deletionTimestamp && status?.phase === "Running");
 }
 
-/** Waits until one of the operator's running pods holds the lease. */
-export async function leads(timeoutMs = 60_000): Promise<string> {
+/** Waits until one of the operator's running pods holds the lease; kubectl in its namespace. */
+export async function leads(timeoutMs = 60_000, kubectl = operator): Promise<string> {
   return await until(timeoutMs, "an operator to lead", async () => {
     const [lease, pods] = await Promise.all([
-      operator.get("lease", "database-operator"),
-      operator.list("pods", "app.kubernetes.io/name=database-operator"),
+      kubectl.get("lease", "database-operator"),
+      kubectl.list("pods", "app.kubernetes.io/name=database-operator"),
     ]);
     const holder = lease?.["spec"]?.holderIdentity ?? "";
     return pods.find(({ metadata }) => !metadata.deletionTimestamp && holder.startsWith(`${metadata.name}_`))
@@ -107,10 +97,8 @@ export async function leads(timeoutMs = 60_000): Promise<string> {
   }, 500);
 }
 
-/** kubectl prints one object after the other, or a list. */
-function parseObjects(text: string): KubeObject[] {
-  const documents = text.split(/^(?=\{$)/m).filter((part) => part.trim() !== "").map((part) =>
-    JSON.parse(part) as KubeObject
-  );
-  return documents.flatMap((one) => one.kind === "List" ? one["items"] as KubeObject[] : [one]);
+/** The objects of a folder with a kustomization.yaml. */
+export async function rendered(folder: string): Promise<KubeObject[]> {
+  const text = await operator.run(["kustomize", folder]);
+  return parseAllDocuments(text).map((document) => document.toJS() as KubeObject);
 }

@@ -33,6 +33,7 @@ import { backup } from "./scenarios/backup.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
 import { hardship } from "./scenarios/hardship.ts";
+import { narrowed } from "./scenarios/narrow.ts";
 import { parameters } from "./scenarios/parameters.ts";
 import { safety } from "./scenarios/safety.ts";
 import { upgrades } from "./scenarios/upgrade.ts";
@@ -53,6 +54,7 @@ const scenarios: readonly Scenario[] = [
   ...userScenarios,
   ...tls,
   ...watched,
+  ...narrowed,
 ];
 
 /** Longest search for passwords. */
@@ -150,6 +152,7 @@ class Guard {
       ...audit?.strange ?? [],
     ];
     if (bad.length > 0) throw new Error(bad.join("; "));
+    console.log(`    connections: ${[...ways].toSorted().join("; ")}`);
     const asked = audit ? `, ${audit.seen} requests allowed` : "";
     console.log(
       `    ${needles} secrets in none of ${places} places, ${ways.size} ways of connections allowed, no warning${asked}`,
