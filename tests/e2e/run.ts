@@ -120,7 +120,7 @@ class Guard {
     this.#leaks = new LeakSearch(kubectl, operator);
     this.#connections = new Connections(kubectl, ...operator.pods ? [operator.pods.kubectl] : []);
     // The API server may be away in a scenario: then nothing is seen.
-    this.#timer = setInterval(() => this.#look().catch(() => {}), connectionsMs);
+    this.#timer = setInterval(() => void this.#look().catch(() => {}), connectionsMs);
   }
 
   /** One look after the other. */

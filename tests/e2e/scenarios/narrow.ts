@@ -45,9 +45,13 @@ async function installed(
   const objects = await renamed(folder, namespaces);
   const wide = objects.filter(({ kind }) => kind?.startsWith("Cluster"));
   check(wide.length === 0, `${folder} grants in all namespaces: ${wide.map(({ kind }) => kind).join()}`);
-  const isNamespace = ({ kind }: KubeObject) => kind === "Namespace";
-  await home.apply(...objects.filter(isNamespace));
-  await home.apply(...objects.filter((object) => !isNamespace(object)));
+  const [first = [], rest = []] = [true, false].map((isNamespace) =>
+    objects.filter(({ kind }) => (kind === "Namespace") === isNamespace)
+  );
+  await home.apply(...first);
+  for (const kubectl of new Set([home, ...watched])) {
+    await kubectl.apply(...rest.filter(({ metadata }) => metadata.namespace === kubectl.namespace));
+  }
   await home.run(["rollout", "status", "deployment/database-operator", "--timeout=120s"], {
     timeoutMs: 130_000,
   });
