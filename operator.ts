@@ -136,7 +136,12 @@ export const version = "0.1.0";
 // ---------------------------------------------------------------------------------------------------------------
 // Look: everything once, from the cache or from the API server.
 
-async function look(client: ResourceClient, database: StoredDatabase, nowMs: number): Promise<Sight> {
+async function look(
+  client: ResourceClient,
+  database: StoredDatabase,
+  { imageTemplate }: Settings,
+  nowMs: number,
+): Promise<Sight> {
   const { name, namespace } = database.metadata;
   const names = namesOf(name);
   const mine = { namespace, labelSelector: `${label.database}=${name}` };
@@ -154,6 +159,7 @@ async function look(client: ResourceClient, database: StoredDatabase, nowMs: num
     claims: claimList.items,
     configMaps: configMapList.items,
     jobs: jobList.items,
+    imageTemplate,
   }, nowMs);
 }
 
@@ -233,7 +239,7 @@ export class DatabaseReconciler {
       this.#rolling.delete(`${request.namespace}/${request.name}`);
       return;
     }
-    let sight = await look(client, database, now());
+    let sight = await look(client, database, this.#settings, now());
     if (
       database.metadata.annotations?.[annotation.paused] === "true" && !database.metadata.deletionTimestamp
     ) {
@@ -260,8 +266,9 @@ export class DatabaseReconciler {
         ...written,
         operations: { ...operations, backup: backup ?? operations.backup },
       });
-      if (problems.length > 0) return { requeueAfterMs: 30_000 };
+      if (problems.some(({ stops }) => stops)) return { requeueAfterMs: 30_000 };
       if (told.kind !== "done") return { requeueAfterMs: told.kind === "wait" ? 5_000 : 1_000 };
+      if (problems.length > 0) return { requeueAfterMs: 30_000 };
       // A request was only written down in this pass: it is carried out in the next.
       if (operations.switchoverTo !== database.status?.operations?.switchoverTo) {
         return { requeueAfterMs: 100 };
@@ -393,7 +400,7 @@ export class DatabaseReconciler {
     const problems: Problem[] = [];
     const changes = claimChanges(sight, step);
     if (changes.some(({ patch }) => patch === "delete")) {
-      const live = await look(this.#manager.liveClient, sight.database, now());
+      const live = await look(this.#manager.liveClient, sight.database, this.#settings, now());
       if (!deepEqual(decide(situationOf(live, now())), step)) return problems;
     }
     for (const { claim, patch, refused } of changes) {
@@ -419,7 +426,7 @@ export class DatabaseReconciler {
     if (step.kind === "done" || step.kind === "wait") return;
     const { database, statefulSet } = sight;
     if (step.kind === "scale" && !statefulSet) return; // it was just created with that many
-    const live = await look(this.#manager.liveClient, database, now());
+    const live = await look(this.#manager.liveClient, database, this.#settings, now());
     const again = decide(situationOf(live, now()));
     if (!deepEqual(again, step)) return log.info("Not done: the cache was behind", { step, again });
     const { name, namespace } = database.metadata;

@@ -119,14 +119,19 @@ export class PatroniSimulator {
 
   /**
    * How a pod ended that works on a cluster's data: one labelled `<prefix>/component=upgrade` tells the system
-   * identifiers before and after; with an image whose name contains `cannot-upgrade` it fails.
+   * identifiers before and after; with an image whose name contains `cannot-upgrade` it fails. One that
+   * tries an image (`image-check`) fails when its name contains `cannot-run`.
    */
   ending({ metadata, spec }: KubeObject): { exitCode: number; message: string } | undefined {
-    if (metadata.labels?.[this.#label("component")] !== "upgrade") return undefined;
+    const component = metadata.labels?.[this.#label("component")];
+    if (component === "image-check" && /cannot-run/.test(spec.containers[0].image)) {
+      return { exitCode: 1, message: "the image has no patroni that runs" };
+    }
+    if (component !== "upgrade") return undefined;
     if (/cannot-upgrade/.test(spec.containers[0].image)) {
       return { exitCode: 1, message: "pg_upgrade --check: a library is missing" };
     }
-    const scope = metadata.labels[this.#label("database")] ?? "";
+    const scope = metadata.labels?.[this.#label("database")] ?? "";
     const config = this.#backend.storage.get(maps, metadata.namespace, `${scope}-config`);
     const replaced = config?.metadata.annotations?.["initialize"] ?? "";
     const systemIdentifier = String(BigInt(replaced || 0) + 1n);

@@ -62,9 +62,13 @@ def leads():
 
 
 def query(statement, database="postgres"):
-    """Runs a constant statement as superuser over the local socket; returns what psql prints, unaligned."""
+    """
+    Runs a constant statement as superuser over the local socket; returns what psql prints, unaligned. Names are those
+    of pg_catalog, whatever search_path somebody set for the role or the database.
+    """
     psql = ["psql", "-XAtqc", statement, database]
-    return subprocess.run(psql, capture_output=True, text=True, timeout=20).stdout.strip()
+    environment = {**os.environ, "PGOPTIONS": "-c search_path="}
+    return subprocess.run(psql, capture_output=True, text=True, timeout=20, env=environment).stdout.strip()
 
 
 def read(path):

@@ -8,6 +8,7 @@
  */
 
 import { maximumLagBytes, timing } from "./dynamic_config.ts";
+import type { ImageTrial } from "./image_trial.ts";
 import { failedStates, type Member } from "./observe.ts";
 import type { Trouble } from "./trouble.ts";
 import type { UpgradeAction, UpgradeSeen } from "./upgrade.ts";
@@ -74,6 +75,8 @@ export interface Situation {
   readonly switchoverTo: string | undefined;
   /** The upgrade to another major version that is asked for, under way or just over. */
   readonly upgrade?: UpgradeSeen | undefined;
+  /** The trial of another image that is asked for, under way or just over. */
+  readonly imageTrial?: ImageTrial | undefined;
   readonly nowMs: number;
 }
 
@@ -97,9 +100,10 @@ const switchoverAgainMs = 2 * timing.loopWait * 1000;
 
 /** The one step that comes next. Each rule either has one or leaves it to the next rule. */
 export function decide(seen: Situation): Step {
-  const step = exclude(seen) ?? create(seen) ?? beSeen(seen) ?? repair(seen) ?? settle(seen) ??
+  const step = exclude(seen) ?? create(seen) ?? beSeen(seen) ?? tryImage(seen) ?? repair(seen) ??
+    settle(seen) ??
     relieve(seen) ?? goOffline(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ?? synchronize(seen) ??
-    roll(seen) ?? upgrade(seen) ?? handOver(seen) ?? done(seen);
+    awaitTrial(seen) ?? roll(seen) ?? upgrade(seen) ?? handOver(seen) ?? done(seen);
   return keepData(seen, step) ?? askLater(seen, step) ?? step;
 }
 
@@ -215,6 +219,22 @@ function ordinalIn(member: string): number {
 function beSeen({ settled, deleting }: Situation): Step | undefined {
   if (settled || deleting) return undefined;
   return wait("Progressing", "The StatefulSet controller has not seen the newest template yet");
+}
+
+/** Another image is tried beside the members, however they are: they may wait for this very one. */
+function tryImage({ imageTrial: trial, deleting }: Situation): Step | undefined {
+  if (!trial || deleting) return undefined;
+  if (trial.state === "none") {
+    return { ...act("try", `Trying image ${trial.image} beside the members`), reason: "RollingOut" };
+  }
+  if (trial.state !== "outdated") return undefined;
+  return { ...act("forgetTrial", `The trial of image ${trial.image} is over`), reason: "RollingOut" };
+}
+
+/** What else is to be restarted for waits as long as the image may still come with it. */
+function awaitTrial({ imageTrial: trial }: Situation): Step | undefined {
+  if (trial?.state !== "running" || trial.trouble) return undefined;
+  return wait("RollingOut", `Image ${trial.image} is tried beside the members`);
 }
 
 /**

@@ -37,6 +37,7 @@ export const component = {
   backup: "backup",
   upgrade: "upgrade",
   upgradeCheck: "upgrade-check",
+  imageCheck: "image-check",
 } as const;
 
 /** Annotations that a person or this operator puts on objects. */
@@ -61,8 +62,8 @@ export const annotation = {
   /** On a Database: "true" stops everything but the status. */
   paused: `${group}/paused`,
   /**
-   * On a Database: any new value tries a failed upgrade to another major version again. On a Job of an upgrade: what it
-   * was made for.
+   * On a Database: any new value tries a failed upgrade, or an image that could not be used, again. On a Job of an
+   * upgrade or a trial: what it was made for.
    */
   upgrade: `${group}/upgrade`,
   /** On a Job of an upgrade that was given up: why. */

@@ -26,6 +26,7 @@ import {
   report,
   reportCommand,
   start,
+  tryImage,
 } from "./scripts.ts";
 import { trial } from "./trial.ts";
 import {
@@ -119,6 +120,7 @@ export function desiredPatroniConfigMap(
     data: {
       "patroni.yml": `${JSON.stringify(patroniConfig(database), null, 2)}\n`,
       "guard.sh": guard,
+      "image.sh": tryImage,
       "start.py": start,
       "report.py": report,
       "trial.py": trial,

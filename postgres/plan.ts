@@ -45,6 +45,7 @@ import { upgradeOf, upgradeProblem } from "./upgrade.ts";
 import { upgradeOrder } from "./upgrade_changes.ts";
 import { hasUsers, planUsers } from "./users.ts";
 import { type Certificates, membersHaveTls, type Tls, tlsOf } from "./tls.ts";
+import { imageProblem } from "./image_trial.ts";
 import { imageOf } from "./versions.ts";
 
 /** What rendering needs beyond what was seen. */
@@ -124,6 +125,7 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
   const problems = [
     ...refused,
     blocked ?? [],
+    imageProblem(sight, options.nowMs) ?? [],
     unreadableState(sight) ?? [],
     deletedClaims(sight) ?? [],
     tls.problems,

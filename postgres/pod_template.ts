@@ -102,10 +102,19 @@ function scheduling({ metadata, spec }: Database) {
     whenUnsatisfiable: "ScheduleAnyway" as const,
   }];
   return {
+    ...placement({ spec }),
     affinity: { ...apart, ...spec.affinity },
     topologySpreadConstraints: (spec.topologySpreadConstraints ?? acrossZones).map(
       (constraint): TopologySpreadConstraint => ({ maxSkew: 1, ...constraint, labelSelector }),
     ),
+  };
+}
+
+/** On which nodes the pods of its Jobs run: those of the members, beside which they may be. */
+export function placement({ spec }: Pick<Database, "spec">) {
+  const { nodeAffinity } = spec.affinity ?? {};
+  return {
+    ...(nodeAffinity ? { affinity: { nodeAffinity } } : {}),
     ...(spec.nodeSelector ? { nodeSelector: { ...spec.nodeSelector } } : {}),
     ...(spec.tolerations ? { tolerations: spec.tolerations.map((one): Toleration => ({ ...one })) } : {}),
   };

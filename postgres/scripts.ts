@@ -87,6 +87,16 @@ fi
 rm -f "$data.before/global/pg_control.old"
 `;
 
+/** `image.sh MAJOR`: fails with the reason when an image cannot run a member. */
+export const tryImage = `# Runs each program of a member, as far as that needs no data.
+for program in "/usr/lib/postgresql/$1/bin/postgres" "/usr/lib/postgresql/$1/bin/psql" patroni python3; do
+  "$program" --version || {
+    echo "the image has no $program that runs" >&2
+    exit 1
+  }
+done
+`;
+
 /**
  * Adds the passwords to Patroni's configuration and becomes Patroni: they are in no argument and no environment.
  *
@@ -210,8 +220,10 @@ def kubernetes(path, body=None, method=None):
 
 
 def query(statement):
+    # Names are those of pg_catalog, whatever search_path somebody set for the role or the database.
+    environment = {**os.environ, "PGOPTIONS": "-c search_path="}
     psql = [BINARIES + "/psql", "-XAtqc", statement, "postgres"]
-    return subprocess.run(psql, check=True, capture_output=True, timeout=20).stdout
+    return subprocess.run(psql, check=True, capture_output=True, timeout=20, env=environment).stdout
 
 
 def note(tried=None):

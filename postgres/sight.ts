@@ -16,7 +16,8 @@ import { presentParameters, timing } from "./dynamic_config.ts";
 import { annotation, component, fieldManager, label, namesOf, ordinalOf } from "./names.ts";
 import { observe, type Observed } from "./observe.ts";
 import { type RefusedParameter, settableParameters } from "./parameters.ts";
-import { podTrouble, type Trouble } from "./trouble.ts";
+import { isImageFree } from "./image_trial.ts";
+import { podTrouble } from "./trouble.ts";
 import { readVersion } from "./versions.ts";
 
 /** What one pass has read. */
@@ -31,9 +32,11 @@ export interface Sight {
   readonly configMaps: ReadonlyMap<string, StoredConfigMap>;
   /** The pods of backups, verifications and drills. */
   readonly backupPods: readonly StoredPod[];
-  /** The Jobs of the Database, and the pods of those that upgrade it. */
+  /** The Jobs of the Database, and the pods of those that upgrade it or try an image. */
   readonly jobs: readonly StoredJob[];
   readonly upgradePods: readonly StoredPod[];
+  /** Image of the members, with `{version}` or `{major}`, for a Database that names none. */
+  readonly imageTemplate: string;
   /** Patroni's state, as pods and ConfigMaps report it. */
   readonly patroni: Observed;
   /** The Secrets that matter, by name (repository.ts, `secretsOf`); those that are not there are missing. */
@@ -45,7 +48,7 @@ export interface Sight {
 }
 
 /** The objects of a Database, as they were read. */
-export interface Objects extends Pick<Sight, "database" | "statefulSet" | "jobs"> {
+export interface Objects extends Pick<Sight, "database" | "statefulSet" | "jobs" | "imageTemplate"> {
   readonly pods: readonly StoredPod[];
   readonly claims: readonly StoredPersistentVolumeClaim[];
   readonly configMaps: readonly StoredConfigMap[];
@@ -62,7 +65,7 @@ export function sightOf({ pods, claims, configMaps, ...read }: Objects, nowMs: n
   return {
     ...read,
     pods: members,
-    upgradePods: podsOf(component.upgrade, component.upgradeCheck),
+    upgradePods: podsOf(component.upgrade, component.upgradeCheck, component.imageCheck),
     backupPods: podsOf(component.backup),
     claims: claims.filter(({ metadata }) => ordinalOf(name, metadata.name) !== undefined),
     storeClaims: new Map(
@@ -78,16 +81,6 @@ export function sightOf({ pods, claims, configMaps, ...read }: Objects, nowMs: n
     secrets: new Map(),
     source: undefined,
   };
-}
-
-/** A new pod waits for its volume: that it cannot be scheduled is trouble only when it lasts, in milliseconds. */
-const schedulingMs = 15_000;
-
-/** Why a pod cannot run, unless that is usual for its age. */
-export function lastingTrouble(pod: StoredPod, nowMs: number): Trouble | undefined {
-  const trouble = podTrouble(pod);
-  const ageMs = nowMs - Date.parse(pod.metadata?.creationTimestamp ?? "");
-  return trouble?.reason === "Unschedulable" && ageMs < schedulingMs ? undefined : trouble;
 }
 
 /** What a server made of its parameters. */
@@ -203,6 +196,7 @@ export function effectiveDatabase(
   if (runs !== undefined && runs.major !== asked?.major) {
     spec = { ...spec, version: runs.text, image: runs.image };
   }
+  if (runs && !isImageFree(sight)) spec = { ...spec, version: runs.text, image: runs.image };
   const refused = pods.flatMap((pod) => serverReport(pod).refused);
   // The configuration may say the refused value already; what runs is what stays.
   const running = Object.fromEntries(

@@ -7,8 +7,10 @@ import type { MemberSeen, Situation } from "./decide.ts";
 import { annotation, claimName, namesOf } from "./names.ts";
 import type { Member } from "./observe.ts";
 import { standbyParameters } from "./scripts.ts";
-import { isReloading, lastingTrouble, serverReport, type Sight } from "./sight.ts";
+import { isReloading, serverReport, type Sight } from "./sight.ts";
+import { imageTrialOf } from "./image_trial.ts";
 import { trialMs } from "./trial.ts";
+import { lastingTrouble } from "./trouble.ts";
 import { upgradeOf } from "./upgrade.ts";
 
 /** True while the trial of the parameters that wait on an only member can be expected to tell: trial.ts. */
@@ -71,6 +73,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     parameters: Object.keys(database.spec.parameters ?? {}),
     switchoverTo: database.status?.operations?.switchoverTo,
     upgrade: upgradeOf(sight, nowMs),
+    imageTrial: imageTrialOf(sight, nowMs),
     nowMs,
   };
 }

@@ -21,6 +21,7 @@ interface ContainerStatusView {
 
 /** A pod, as far as it is read here. */
 export interface TroubledPodView {
+  readonly metadata?: { readonly name?: string; readonly creationTimestamp?: string };
   readonly status?: {
     readonly phase?: string;
     readonly reason?: string;
@@ -78,6 +79,16 @@ export function podTrouble(pod: TroubledPodView): Trouble | undefined {
   return phase === "Failed"
     ? { reason: reason ?? "Failed", message: `the pod failed${reason ? `: ${reason}` : ""}` }
     : undefined;
+}
+
+/** A new pod waits for its volume: that it cannot be scheduled is trouble only when it lasts, in milliseconds. */
+const schedulingMs = 15_000;
+
+/** Why a pod cannot run, unless that is usual for its age. */
+export function lastingTrouble(pod: TroubledPodView, nowMs: number): Trouble | undefined {
+  const trouble = podTrouble(pod);
+  const ageMs = nowMs - Date.parse(pod.metadata?.creationTimestamp ?? "");
+  return trouble?.reason === "Unschedulable" && ageMs < schedulingMs ? undefined : trouble;
 }
 
 function restoreReason(ended: { readonly message?: string } | undefined): string | undefined {

@@ -9,37 +9,22 @@
  */
 import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
 import type { StoredJob } from "../types/batch/v1.ts";
-import type { StoredPod } from "../types/core/v1.ts";
 import { backupReport } from "./backup_report.ts";
 import { presentParameters } from "./dynamic_config.ts";
+import { type JobState, jobState, lastWords, podsOf } from "./job_seen.ts";
 import { annotation, claimName, component, label, namesOf } from "./names.ts";
 import { settableParameters } from "./parameters.ts";
-import {
-  dataVersion,
-  isOfDatabase,
-  isReplaced,
-  lastingTrouble,
-  markOf,
-  orderOf,
-  type Problem,
-  type Sight,
-} from "./sight.ts";
-import type { Trouble } from "./trouble.ts";
+import { dataVersion, isOfDatabase, isReplaced, markOf, orderOf, type Problem, type Sight } from "./sight.ts";
 import { readVersion } from "./versions.ts";
 
 /** A Job of an upgrade, as a decision needs it. */
-export interface JobSeen {
-  readonly state: "suspended" | "running" | "succeeded" | "failed";
+export interface JobSeen extends Omit<JobState, "waitedMs"> {
   /** It is what spec.version asks for now. */
   readonly current: boolean;
-  /** Why its pod cannot start. */
-  readonly trouble?: Trouble | undefined;
-  /** That has lasted, and is not waited for any longer. */
+  /** Its trouble has lasted, and is not waited for any longer. */
   readonly stuck: boolean;
   /** The data is of the version that it made. */
   readonly adopted: boolean;
-  /** Its last words. */
-  readonly words: string;
 }
 
 /** An upgrade, as a decision needs it. */
@@ -64,7 +49,16 @@ export interface UpgradeSeen {
 }
 
 /** What a step of an upgrade does. */
-export type UpgradeAction = "check" | "begin" | "run" | "giveUp" | "adopt" | "forget";
+export type UpgradeAction =
+  | "check"
+  | "begin"
+  | "run"
+  | "giveUp"
+  | "adopt"
+  | "forget"
+  /** The same for another image of the version that the data has (image_trial.ts). */
+  | "try"
+  | "forgetTrial";
 
 /** Longest wait, in milliseconds, for a Job's pod that cannot start while the Database is stopped. */
 const stuckMs = 45_000;
@@ -142,46 +136,15 @@ export function purposeOf({ database }: Sight, from: number, purpose: Purpose): 
 
 function jobSeen(sight: Sight, job: StoredJob, dataMajor: number, nowMs: number): JobSeen {
   const purpose = job.metadata?.labels?.[label.component] === upgradeComponent.check ? "check" : "run";
-  const holds = (type: string) =>
-    job.status?.conditions?.some((one) => one.type === type && one.status === "True") ?? false;
-  const pods = podsOf(sight, job);
-  const waiting = pods.find((pod) => pod.status?.phase === "Pending" && lastingTrouble(pod, nowMs));
-  const ageMs = nowMs - Date.parse(waiting?.metadata?.creationTimestamp ?? "");
+  const seen = jobState(job, sight.upgradePods, nowMs);
   return {
-    state: holds("Complete")
-      ? "succeeded"
-      : holds("Failed")
-      ? "failed"
-      : job.spec?.suspend
-      ? "suspended"
-      : "running",
+    ...seen,
     current: job.metadata?.deletionTimestamp === undefined &&
       job.metadata?.annotations?.[annotation.upgrade] === purposeOf(sight, orderOf(job).from, purpose),
-    trouble: waiting && lastingTrouble(waiting, nowMs),
-    stuck: ageMs > stuckMs,
+    stuck: seen.waitedMs > stuckMs,
     adopted: orderOf(job).from < dataMajor,
-    words: job.metadata?.annotations?.[annotation.failure] ?? lastWords(pods) ??
-      job.status?.conditions?.find(({ type }) => type === "Failed")?.message ?? "",
+    words: job.metadata?.annotations?.[annotation.failure] ?? seen.words,
   };
-}
-
-function podsOf({ upgradePods }: Sight, job: StoredJob): StoredPod[] {
-  return upgradePods.filter((pod) =>
-    pod.metadata?.ownerReferences?.some(({ uid }) => uid === job.metadata?.uid) ?? false
-  );
-}
-
-/** What the program said when it ended, newest pod first. */
-function lastWords(pods: readonly StoredPod[]): string | undefined {
-  const newest = pods.toSorted((a, b) =>
-    Date.parse(b.metadata?.creationTimestamp ?? "") - Date.parse(a.metadata?.creationTimestamp ?? "")
-  );
-  for (const { status } of newest) {
-    const message = status?.containerStatuses?.find(({ name }) => name === program)?.state?.terminated
-      ?.message?.trim();
-    if (message) return message;
-  }
-  return undefined;
 }
 
 /** Why the upgrade is not begun: nothing is stopped for what is known beforehand. */
@@ -260,7 +223,7 @@ function phaseOf(
 export function upgraded(sight: Sight): { replaced: string; systemIdentifier: string } | undefined {
   const job = jobOf(sight, "run");
   try {
-    const told = JSON.parse((job && lastWords(podsOf(sight, job))) ?? "null") as
+    const told = JSON.parse((job && lastWords(podsOf(job, sight.upgradePods))) ?? "null") as
       | Record<string, unknown>
       | null;
     const { replaced, systemIdentifier } = told ?? {};

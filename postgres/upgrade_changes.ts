@@ -2,17 +2,18 @@
  * What the steps of an upgrade write: its Jobs, and the change after which the upgraded data is the Database's.
  * @module
  */
-import { type Job, jobs } from "../types/batch/v1.ts";
+import { type Job, jobs, type StoredJob } from "../types/batch/v1.ts";
 import type { Resource } from "../types/client.ts";
 import { configMaps, type PodSpec } from "../types/core/v1.ts";
 import type { OwnerReference } from "./database.ts";
 import { dynamicConfig, nextDynamicConfig, presentParameters } from "./dynamic_config.ts";
 import { annotation, claimName, label, namesOf, ownedMetadata, podName } from "./names.ts";
 import { parametersOf, settableParameters } from "./parameters.ts";
-import { memberResources } from "./pod_template.ts";
+import { memberResources, placement } from "./pod_template.ts";
 import { folder, volumeFolder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
 import { dataVersion, type Sight } from "./sight.ts";
+import { desiredImageTrial, imageTrialJob } from "./image_trial.ts";
 import {
   jobOf,
   program,
@@ -40,6 +41,9 @@ export function upgradeOrder(sight: Sight): UpgradeOrder | undefined {
     parameters: Object.fromEntries(Object.entries(all).filter(([name]) => !own.test(name))),
   };
 }
+
+/** Longest time, in seconds: of a check, whose server has two minutes to start; and of an upgrade, which links files. */
+const deadlineSeconds = { check: 600, run: 3600 } as const;
 
 /** One write of a step: the body of a create or of a merge patch, or what a delete is bound to. */
 export interface Change {
@@ -93,12 +97,20 @@ export function upgradeChanges(
     case "adopt":
       return adoption(sight);
     case "forget":
-      return [jobOf(sight, "check"), job].flatMap((one): Change[] => {
-        if (!one || one.metadata.deletionTimestamp) return [];
-        const { name, uid, resourceVersion } = one.metadata;
-        return [{ verb: "delete", resource: jobs, name, body: { uid, resourceVersion } }];
-      });
+      return [...deletion(jobOf(sight, "check")), ...deletion(job)];
+    case "try": {
+      const body = desiredImageTrial(sight, options.owner);
+      return [{ verb: "create", resource: jobs, name: body.metadata.name, body }];
+    }
+    case "forgetTrial":
+      return deletion(imageTrialJob(sight));
   }
+}
+
+function deletion(job: StoredJob | undefined): Change[] {
+  if (!job || job.metadata.deletionTimestamp) return [];
+  const { name, uid, resourceVersion } = job.metadata;
+  return [{ verb: "delete", resource: jobs, name, body: { uid, resourceVersion } }];
 }
 
 /** From here on the upgraded data is the Database's: one patch says so, and which data it replaces. */
@@ -149,6 +161,7 @@ export function desiredUpgradeJob(
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     securityContext: podSecurity,
+    ...placement(database),
     containers: [{
       name: program,
       image: imageOf(database, imageTemplate),
@@ -185,8 +198,9 @@ export function desiredUpgradeJob(
     metadata: { ...metadata, annotations: { [annotation.upgrade]: purposeOf(sight, from, purpose) } },
     spec: {
       suspend: purpose === "run",
-      // A pod that was killed is tried again; what the program itself cannot do is told at once.
-      backoffLimit: 3,
+      activeDeadlineSeconds: deadlineSeconds[purpose],
+      // A pod that was killed is tried again, once: what the program itself cannot do is told at once.
+      backoffLimit: 1,
       podFailurePolicy: {
         rules: [{
           action: "FailJob",

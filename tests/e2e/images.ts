@@ -29,6 +29,8 @@ const members: readonly string[] = [
 const images: readonly (readonly [name: string, ...args: readonly string[]])[] = [
   ["localhost/database:17", ...members],
   ["localhost/database:15", ...members],
+  // The minor version that Debian trixie has.
+  ["localhost/database:17.12", ...members],
   [
     "localhost/operator:dev",
     "--packages",

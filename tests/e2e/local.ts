@@ -50,7 +50,7 @@ export async function startLocally({ namespace }: Kubectl): Promise<RunningOpera
       ...["--watch-namespace", namespace, "--watch-namespace", secondNamespace(namespace)],
       ...["--lease-namespace", namespace],
       ...["--listen", "127.0.0.1:0"],
-      ...["--image", process.env.E2E_IMAGE_TEMPLATE ?? "localhost/database:{major}"],
+      ...["--image", process.env.E2E_IMAGE_TEMPLATE ?? "localhost/database:{version}"],
     ], { stdio: ["ignore", "pipe", "pipe"], env });
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {

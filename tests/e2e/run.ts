@@ -10,7 +10,7 @@
  *     --times N        repeat each fault N times (1)
  *     --install        make the images (tests/e2e/images.ts) and install deploy/ first
  *     --local          instead of --install: run operator.ts of this working tree as a child process, which sees this
- *                      run's namespace only; its members' images: E2E_IMAGE_TEMPLATE (localhost/database:{major})
+ *                      run's namespace only; its members' images: E2E_IMAGE_TEMPLATE (localhost/database:{version})
  *     --own            with --install: let the operator see this run's namespace only, for a shared cluster
  *     --namespace NS   run in this namespace, which is kept; default: a new one, which is deleted at the end
  *     --keep           keep the namespace, to look at it

@@ -240,19 +240,6 @@ test("a switchover to a member that is not there is refused with an event, and d
   assert.is((await world.reason("orders", "Ready")).status?.primary, before);
 });
 
-test("an image that cannot be pulled hits one member, is named, and heals by itself when corrected", async ({ world }) => {
-  await world.apply("orders", { size: 3 });
-  await world.reason("orders", "Ready");
-  await world.apply("orders", { size: 3, image: "localhost/does-not-exist:1" });
-  const { status } = await world.reason("orders", "ImagePullBackOff");
-  assert.is(status?.readyReplicas, 2);
-  const message = findCondition(status?.conditions, "Ready")?.message ?? "";
-  assert.match(message, "does-not-exist");
-  assert.is(findCondition(status?.conditions, "Available")?.status, "True");
-  await world.apply("orders", { size: 3 });
-  await world.reason("orders", "Ready");
-});
-
 test("a volume grows, and the StatefulSet's template stays", async ({ world }) => {
   await world.apply("orders", { size: 1 });
   await world.reason("orders", "Ready");

@@ -32,6 +32,24 @@ async function usersReady(world: World, reason: string | undefined): Promise<str
   return message;
 }
 
+test("roles that members log in with cannot be a user, be granted, or own a database", async ({ world }) => {
+  for (const role of ["metrics_exporter", "postgres", "replicator", "rewinder"]) {
+    const cases: [field: string, spec: Partial<DatabaseSpec>][] = [
+      ["users[].name", { users: [{ name: role }] }],
+      ["users[].memberOf", { users: [{ name: "report", memberOf: [role] }] }],
+      ["databases[].owner", { databases: [{ name: "sales", owner: role }] }],
+    ];
+    for (const [field, spec] of cases) {
+      let refused = "";
+      await world.apply("orders", spec).catch((error: Error) => refused = error.message);
+      assert.ok(
+        refused.includes(`spec.${field}`) && refused.includes("metrics_exporter"),
+        `${field} ${role}: ${refused}`,
+      );
+    }
+  }
+});
+
 test("users and databases come and go without touching a member, and the primary's word is the condition's", async ({ world }) => {
   await world.apply("orders", { size: 2 });
   await world.reason("orders", "Ready");

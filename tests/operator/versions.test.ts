@@ -65,4 +65,85 @@ test("a running Database whose version can no longer be read goes on, is scaled,
     assert.equal(world.names("/persistentvolumeclaims", "orders"), []);
   }));
 
+const uids = (world: World) =>
+  world.api.objects("/pods")
+    .filter(({ metadata }) => metadata.labels?.["app.example.com/component"] === "postgres")
+    .map(({ metadata }) => metadata.uid).sort();
+const imagesOf = (world: World) => world.api.objects("/pods").map(({ spec }) => spec.containers[0].image);
+
+for (
+  const [what, size, bad, reason, words] of [
+    ["spec.image", 1, { image: "localhost/does-not-exist:1" }, "ImagePullBackOff", "cannot be pulled"],
+    ["spec.image", 3, { image: "localhost/does-not-exist:1" }, "ImagePullBackOff", "cannot be pulled"],
+    [
+      "spec.image",
+      2,
+      { image: "localhost/cannot-run:1" },
+      "ImageUnusable",
+      "the image has no patroni that runs",
+    ],
+  ] as const
+) {
+  test(`${size} members, an image that cannot be used (${words}) hits none, is named, and heals when corrected`, () =>
+    inWorld({}, async (world) => {
+      await world.apply("orders", { size });
+      await world.reason("orders", "Ready");
+      const before = uids(world);
+      await world.apply("orders", { size, ...bad });
+      const { status } = await world.reason("orders", reason);
+      const { message = "" } = findCondition(status?.conditions, "Blocked") ?? {};
+      assert.match(
+        message,
+        `${what}: the members keep image "localhost/database:17", as "${bad.image}" cannot be used`,
+      );
+      assert.match(message, words);
+      assert.is(status?.readyReplicas, size);
+      // What else is asked for comes all the same, and a member that is lost comes back.
+      await world.apply("orders", { size, ...bad, parameters: { max_connections: "150" } });
+      await until(8_000, "a restart for the parameter", () => !uids(world).includes(before[0]!));
+      await until(
+        8_000,
+        "all members",
+        async () => (await world.database("orders"))?.status?.readyReplicas === size,
+      );
+      await world.apply("orders", { size, parameters: { max_connections: "150" } });
+      await world.reason("orders", "Ready");
+      assert.equal(world.names("batch/jobs", "orders"), []);
+      assert.ok(imagesOf(world).every((image) => image === "localhost/database:17"));
+    }));
+}
+
+test("a minor version that no image has hits none and names spec.version; one that is there reaches each member", () =>
+  inWorld({}, async (world) => {
+    await world.apply("orders", { size: 2 });
+    await world.reason("orders", "Ready");
+    const before = uids(world);
+    world.api.intercept = {};
+    await world.apply("orders", { size: 2, version: "17.99", image: undefined });
+    await world.reason("orders", "Ready");
+    assert.ok(imagesOf(world).every((image) => image === "localhost/database:17.99"));
+    assert.ok(uids(world).every((uid) => !before.includes(uid)));
+    assert.is((await world.database("orders"))?.status?.version, "17.99");
+    assert.equal(world.names("batch/jobs", "orders"), [], "the trial is gone");
+  }));
+
+test("a Database without data takes a corrected image at once", () =>
+  inWorld({}, async (world) => {
+    await world.apply("orders", { size: 2, image: "localhost/does-not-exist:1" });
+    await world.reason("orders", "ImagePullBackOff");
+    await world.apply("orders", { size: 2 });
+    await world.reason("orders", "Ready");
+  }));
+
+test("a change of the resources alone tries no image", () =>
+  inWorld({}, async (world) => {
+    let tried = false;
+    world.api.subscribe(({ table }) => tried ||= table === "batch/jobs");
+    await world.apply("orders", { size: 2 });
+    await world.reason("orders", "Ready");
+    await world.apply("orders", { size: 2, resources: { requests: { memory: "300Mi" } } });
+    await world.reason("orders", "Ready");
+    assert.not.ok(tried);
+  }));
+
 test.run();

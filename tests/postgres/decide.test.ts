@@ -1,6 +1,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { decide, type MemberSeen, type Situation, type Step } from "../../postgres/decide.ts";
+import type { ImageTrial } from "../../postgres/image_trial.ts";
+import type { Trouble } from "../../postgres/trouble.ts";
 import type { JobSeen, UpgradeSeen } from "../../postgres/upgrade.ts";
 import { Model, randomFrom } from "./decide_model.ts";
 
@@ -77,6 +79,13 @@ function job(state: JobSeen["state"], changes: Partial<JobSeen> = {}): JobSeen {
 }
 
 const checked = job("succeeded");
+/** Another image, and how far its trial is. */
+const trial = (state: ImageTrial["state"], trouble?: Trouble): ImageTrial => ({
+  state,
+  image: "new",
+  words: "",
+  ...(trouble ? { trouble } : {}),
+});
 /** The Database stopped for an upgrade. */
 const stopped = { replicas: 0, members: [], primary: undefined, synchronous: [] } as const;
 /** It was stopped, and its data is of 17 now. */
@@ -84,6 +93,53 @@ const adopted = { from: 17, check: checked, job: job("succeeded", { adopted: tru
 
 const table: { rule: string; given: Partial<Situation>; want: string }[] = [
   { rule: "a healthy Database is left alone", given: {}, want: "done: Ready" },
+  { rule: "another image is tried", given: { imageTrial: trial("none") }, want: "upgrade try: RollingOut" },
+  {
+    rule: "another image is tried when no member serves: they may wait for it",
+    given: { imageTrial: trial("none"), members: [member(0, down)], primary: undefined },
+    want: "upgrade try: RollingOut",
+  },
+  {
+    rule: "no image is tried of a Database that goes",
+    given: { imageTrial: trial("none"), deleting: true, wanted: 0 },
+    want: "scale to 1: Deleting",
+  },
+  { rule: "a trial is waited for", given: { imageTrial: trial("running") }, want: "wait: RollingOut" },
+  {
+    rule: "no member restarts for something else while an image is tried that may come with it",
+    given: { imageTrial: trial("running"), members: [member(0, leads), member(1, old), member(2)] },
+    want: "wait: RollingOut",
+  },
+  {
+    rule: "a broken pod of an old template is replaced meanwhile",
+    given: {
+      imageTrial: trial("running"),
+      members: [
+        member(0, leads),
+        member(1, { ...old, ...down, trouble: { reason: "x", message: "y" } }),
+        member(2),
+      ],
+    },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "an image that cannot be pulled holds nothing else up",
+    given: {
+      imageTrial: trial("running", { reason: "ImagePullBackOff", message: "no" }),
+      members: [member(0, leads), member(1, old), member(2)],
+    },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "an image that cannot run restarts nobody",
+    given: { imageTrial: trial("failed") },
+    want: "done: Ready",
+  },
+  {
+    rule: "a trial that is over goes",
+    given: { imageTrial: trial("outdated") },
+    want: "upgrade forgetTrial: RollingOut",
+  },
   {
     rule: "an upgrade begins with a check beside the members",
     given: { upgrade: upgrading() },

@@ -168,6 +168,7 @@ function rendered(spec: unknown): { objects: unknown; problems: string[] } {
     backupPods: [],
     jobs: [],
     upgradePods: [],
+    imageTemplate: "localhost/database:{version}",
     patroni: observe("orders", { pods: [] }, 0),
     secrets: new Map(),
     source: undefined,

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import process from "node:process";
+import { memberLibrary } from "../../postgres/agent.ts";
 import { usersAgent } from "../../postgres/users_agent.ts";
 import {
   application,
@@ -201,6 +203,23 @@ test("the application's role and database are quoted by psql, and no statement i
     const at = application.indexOf(`SET ${setting};`);
     assert.ok(at >= 0 && at < application.indexOf("password"), setting);
     assert.match(usersAgent, new RegExp(setting.replace(" = ", '": ?').replaceAll("'", '"')));
+  }
+});
+
+test("the agent's queries find names in pg_catalog alone", () => {
+  const folder = mkdtempSync(join(tmpdir(), "agent-"));
+  try {
+    writeFileSync(join(folder, "psql"), '#!/bin/sh\necho "$PGOPTIONS $*"\n');
+    chmodSync(join(folder, "psql"), 0o755);
+    writeFileSync(join(folder, "member.py"), memberLibrary);
+    const env = { ...process.env, PATH: `${folder}:${process.env["PATH"]}`, PYTHONDONTWRITEBYTECODE: "1" };
+    const ended = spawnSync("python3", ["-c", "import member; print(member.query('SELECT 1', 'app'))"], {
+      cwd: folder,
+      env,
+    });
+    assert.is(String(ended.stdout).trim(), "-c search_path= -XAtqc SELECT 1 app", String(ended.stderr));
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
 

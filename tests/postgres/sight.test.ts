@@ -64,6 +64,7 @@ function sight(
     backupPods: [],
     jobs: [],
     upgradePods: [],
+    imageTemplate: "localhost/database:{version}",
     configMaps: new Map<string, StoredConfigMap>(),
     patroni: observe("orders", { pods, leader: lock, config }, nowMs),
     secrets: new Map(),

@@ -36,6 +36,7 @@ function sight(
     backupPods: [],
     jobs: [],
     upgradePods: [],
+    imageTemplate: "localhost/database:{version}",
     patroni: { primary: "orders-0", members: [] } as unknown as Sight["patroni"],
     secrets: new Map(
       Object.entries({ "orders-credentials": secret({ password: "of-app" }, ours), ...secrets }),

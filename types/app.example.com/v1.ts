@@ -59,7 +59,7 @@ export interface DatabaseSpec {
    *
    * Each item: Rule: spec.databases[].name is reserved (postgres, template0, template1) (!(self.name in ['postgres', 'template0', 'template1']))
    * Each item: Rule: spec.databases[].name must be at most 63 bytes long (size(bytes(self.name)) <= 63)
-   * Each item: Rule: spec.databases[].owner is reserved (pg_*, postgres, replicator, rewinder, public, none) (!has(self.owner) || (!self.owner.startsWith('pg_') && !(self.owner in ['postgres', 'replicator', 'rewinder', 'public', 'none'])))
+   * Each item: Rule: spec.databases[].owner is reserved (pg_*, metrics_exporter, postgres, replicator, rewinder, public, none) (!has(self.owner) || (!self.owner.startsWith('pg_') && !(self.owner in ['metrics_exporter', 'postgres', 'replicator', 'rewinder', 'public', 'none'])))
    */
   databases?: DatabaseSpecDatabases[];
   /** What happens to the data when the Database is deleted. Retain (the default) keeps volume claims, credentials and Patroni's state, so that a Database of the same name continues with them; Delete removes them. */
@@ -140,7 +140,7 @@ export interface DatabaseSpec {
    * Items: at most 32
    * Items: one for each name
    *
-   * Each item: Rule: spec.users[].name is reserved (pg_*, postgres, replicator, rewinder, public, none) (!self.name.startsWith('pg_') && !(self.name in ['postgres', 'replicator', 'rewinder', 'public', 'none']))
+   * Each item: Rule: spec.users[].name is reserved (pg_*, metrics_exporter, postgres, replicator, rewinder, public, none) (!self.name.startsWith('pg_') && !(self.name in ['metrics_exporter', 'postgres', 'replicator', 'rewinder', 'public', 'none']))
    * Each item: Rule: spec.users[].name must be at most 63 bytes long (size(bytes(self.name)) <= 63)
    * Each item: Rule: spec.users[].secretName is required when the name is not made of lower-case letters, digits and dashes, as no Secret can be named after it (has(self.secretName) || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))
    * Each item: Rule: spec.users[].secretName cannot be set for app, whose password is in Secret <name>-credentials (self.name != 'app' || !has(self.secretName))
@@ -384,7 +384,7 @@ export interface DatabaseSpecUsers {
    *
    * Each item: Length: at least 1, at most 63
    * Each item: Pattern: ^[^\x00-\x1f\x7f]*$
-   * Each item: Rule: spec.users[].memberOf cannot name a role that could become superuser or run programs (postgres, replicator, rewinder, most of pg_*) (!(self in ['postgres', 'replicator', 'rewinder', 'public', 'none']) && (!self.startsWith('pg_') || self in ['pg_maintain', 'pg_monitor', 'pg_read_all_data', 'pg_read_all_settings', 'pg_read_all_stats', 'pg_signal_backend', 'pg_stat_scan_tables', 'pg_write_all_data']))
+   * Each item: Rule: spec.users[].memberOf cannot name a role that could become superuser or run programs (metrics_exporter, postgres, replicator, rewinder, most of pg_*) (!(self in ['metrics_exporter', 'postgres', 'replicator', 'rewinder', 'public', 'none']) && (!self.startsWith('pg_') || self in ['pg_maintain', 'pg_monitor', 'pg_read_all_data', 'pg_read_all_settings', 'pg_read_all_stats', 'pg_signal_backend', 'pg_stat_scan_tables', 'pg_write_all_data']))
    */
   memberOf?: string[];
   /**

@@ -159,6 +159,7 @@ async function roll(run: Run): Promise<void> {
 async function badImage(run: Run): Promise<void> {
   const { kubectl } = run;
   await ensure(run, name);
+  const before = (await members(kubectl, name)).map(({ metadata }) => metadata.uid).join();
   const outcome = await underWrites(run, name, 3, async () => {
     await patch(run, { image: "localhost/missing:17" });
     await until(bar.ready, "the status to name the image", async () => {
@@ -171,10 +172,10 @@ async function badImage(run: Run): Promise<void> {
       }
       throw new Error(`${condition?.["reason"]}: ${condition?.["message"]}`);
     }, 500);
-    const broken = (await members(kubectl, name)).filter((pod) => !isReady(pod)).map((pod) =>
-      pod.metadata.name
-    );
-    check(broken.length === 1, `members that are down: ${broken.join(" ")}`);
+    const now = await members(kubectl, name);
+    const broken = now.filter((pod) => !isReady(pod)).map((pod) => pod.metadata.name);
+    check(broken.length === 0, `members that are down: ${broken.join(" ")}`);
+    check(now.map(({ metadata }) => metadata.uid).join() === before, "a member was restarted onto it");
     await patch(run, { image: null });
   });
   run.figure("image corrected: to Ready", outcome.readyMs, "ms", 180_000);
@@ -291,7 +292,7 @@ export const change: Scenario[] = [
   { name: "roll", what: "a new template reaches one member after the other, the primary last", run: roll },
   {
     name: "badimage",
-    what: "an image that does not exist stops one member, and heals when corrected",
+    what: "an image that does not exist stops no member, and is over when corrected",
     run: badImage,
   },
   { name: "switchover", what: "a switchover on request", run: switchover },

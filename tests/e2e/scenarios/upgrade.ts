@@ -153,8 +153,76 @@ async function upgradeFails(run: Run): Promise<void> {
   );
 }
 
+/** Versions that cannot be: refused, or told with the field, and never a member is touched. */
+async function badVersions(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const uids = async () => (await members(kubectl, name)).map(({ metadata }) => metadata.uid).join();
+  for (const size of [3, 1]) {
+    await ensure(run, name, { size });
+    const before = await uids();
+    const outcome = await underWrites(run, name, size, async () => {
+      for (const version of ["9", "17.01"]) {
+        const patch = JSON.stringify({ spec: { version } });
+        const tried = await kubectl.try(["patch", "databases", name, "--type=merge", "--patch", patch]);
+        check(tried.code !== 0 && tried.stderr.includes("spec.version"), `version ${version} was taken`);
+      }
+      for (
+        const [version, words] of [["17.99", "the members keep image"], [
+          "99",
+          "PostgreSQL 17 goes on",
+        ]] as const
+      ) {
+        await patchVersion(run, version);
+        await until(bar.ready, `version ${version} to be told`, async () => {
+          const { status, reason, message } = conditionOf(await kubectl.get("databases", name), "Ready") ??
+            {};
+          const text = String(message);
+          if (status === "False" && text.includes(`spec.version: ${words}`) && text.includes(version)) {
+            return true;
+          }
+          throw new Error(`${reason}: ${text}`);
+        }, 500);
+        check(await uids() === before, `a member was restarted for version ${version}`);
+      }
+      await patchVersion(run, "17");
+    });
+    run.figure(`${size} members, bad versions: longest time without a row`, outcome.gapMs, "ms", 1_500);
+    check(await uids() === before, "a member was restarted");
+    // It can be deleted while it says so, too.
+    await patchVersion(run, "17.99");
+    await discard(run, name);
+  }
+}
+
+/** A minor version by the operator's image template. */
+async function minor(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, { size: 3 });
+  const before = (await leader(kubectl, name))!;
+  const wanted = String((await kubectl.get("databases", name))?.status.version);
+  check(/^17\.\d+$/.test(wanted), `status.version is ${wanted}`);
+  const outcome = await underWrites(run, name, 3, () => patchVersion(run, wanted), {
+    readyTimeoutMs: 180_000,
+  });
+  run.figure("another minor version: to Ready", outcome.readyMs, "ms", 180_000);
+  run.figure("another minor version: longest time without a row", outcome.gapMs, "ms", 5_000);
+  const found = await kubectl.get("databases", name);
+  check(found?.status.version === wanted, `status.version is ${found?.status.version}`);
+  for (const pod of await members(kubectl, name)) {
+    const { image } = pod["spec"].containers[0];
+    check(image.endsWith(`:${wanted}`), `${pod.metadata.name} has image ${image}`);
+    check(
+      (await sql(kubectl, pod.metadata.name, "SHOW server_version")).startsWith(wanted),
+      "another version runs",
+    );
+  }
+  check(await leader(kubectl, name) !== before, "the primary was restarted without a switchover");
+  const jobs = await kubectl.list("jobs", `app.example.com/database=${name}`);
+  check(jobs.length === 0, "the Job of the trial is left");
+}
+
 /** One after the other: each begins without the Database of the one before. */
-const from15 = (scenario: (run: Run) => Promise<void>) => async (run: Run) => {
+const anew = (scenario: (run: Run) => Promise<void>) => async (run: Run) => {
   await discard(run, name);
   await scenario(run);
   await discard(run, name);
@@ -162,13 +230,24 @@ const from15 = (scenario: (run: Run) => Promise<void>) => async (run: Run) => {
 
 export const upgrades: readonly Scenario[] = [
   {
+    name: "badversion",
+    what: "versions that cannot be, with three members and with one: refused or told, no member is touched",
+    run: anew(badVersions),
+  },
+  {
+    name: "minor",
+    what:
+      "another minor version by the image template: tried first, then one member after the other, the primary last",
+    run: anew(minor),
+  },
+  {
     name: "upgrade",
     what: "PostgreSQL 15 to 17 while rows are written: nothing is lost, nothing differs",
-    run: from15(upgrade),
+    run: anew(upgrade),
   },
   {
     name: "upgradefails",
     what: "an extension that the new version lacks: the old version goes on, with pg_upgrade's reason",
-    run: from15(upgradeFails),
+    run: anew(upgradeFails),
   },
 ];

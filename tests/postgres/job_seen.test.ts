@@ -1,0 +1,105 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { jobState } from "../../postgres/job_seen.ts";
+import type { Sight } from "../../postgres/sight.ts";
+import { desiredUpgradeJob } from "../../postgres/upgrade_changes.ts";
+import type { StoredJob } from "../../types/batch/v1.ts";
+import type { StoredPod } from "../../types/core/v1.ts";
+
+const nowMs = Date.parse("2026-11-23T12:00:00Z");
+const before = (seconds: number) => new Date(nowMs - seconds * 1000).toISOString();
+const job = (status: object, suspend = false) =>
+  ({ metadata: { name: "orders-upgrade-17", uid: "1" }, spec: { suspend }, status }) as unknown as StoredJob;
+const pod = (phase: string, seconds: number, more: object = {}) =>
+  ({
+    metadata: { name: "p", creationTimestamp: before(seconds), ownerReferences: [{ uid: "1" }] },
+    status: { phase, ...more },
+  }) as unknown as StoredPod;
+
+const unscheduled = {
+  conditions: [{ type: "PodScheduled", status: "False", reason: "Unschedulable", message: "full" }],
+};
+const noPod = { reason: "NoPod", message: "no pod of Job orders-upgrade-17 could be made: see its events" };
+
+for (
+  const [what, given, pods, want] of [
+    ["suspended", job({}, true), [], { state: "suspended", words: "", waitedMs: 0 }],
+    ["just begun", job({ startTime: before(59) }), [], { state: "running", words: "", waitedMs: 0 }],
+    ["without a pod for a minute", job({ startTime: before(60) }), [], {
+      state: "running",
+      words: "",
+      trouble: noPod,
+      waitedMs: 60_000,
+    }],
+    [
+      "without a pod after one that was killed: its deadline bounds it",
+      job({ startTime: before(600), failed: 1 }),
+      [],
+      { state: "running", words: "", waitedMs: 0 },
+    ],
+    ["at work", job({ startTime: before(600) }), [pod("Running", 600)], {
+      state: "running",
+      words: "",
+      waitedMs: 0,
+    }],
+    ["with a pod that is on its way", job({}), [pod("Pending", 200)], {
+      state: "running",
+      words: "",
+      trouble: undefined,
+      waitedMs: 200_000,
+    }],
+    ["with a pod that never starts", job({}), [pod("Pending", 301)], {
+      state: "running",
+      words: "",
+      trouble: { reason: "Pending", message: "pod p does not start" },
+      waitedMs: 301_000,
+    }],
+    ["with a pod that no node takes", job({}), [pod("Pending", 20, unscheduled)], {
+      state: "running",
+      words: "",
+      trouble: { reason: "Unschedulable", message: "full" },
+      waitedMs: 20_000,
+    }],
+    [
+      "past its deadline",
+      job({ conditions: [{ type: "Failed", status: "True", message: "too long" }] }),
+      [],
+      {
+        state: "failed",
+        words: "too long",
+        waitedMs: 0,
+      },
+    ],
+    ["done", job({ conditions: [{ type: "Complete", status: "True" }] }), [
+      pod("Succeeded", 9, { containerStatuses: [{ state: { terminated: { message: " done " } } }] }),
+    ], { state: "succeeded", words: "done", waitedMs: 0 }],
+  ] as const
+) {
+  test(`a Job that is ${what}`, () => assert.equal(jobState(given, pods, nowMs), want));
+}
+
+test("an upgrade's pods run where the members may, and no Job waits for ever", () => {
+  const nodeAffinity = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } };
+  const spec = {
+    version: "17",
+    nodeSelector: { disk: "fast" },
+    tolerations: [{ key: "only", operator: "Equal", value: "databases" }],
+    affinity: { nodeAffinity, podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [] } },
+  };
+  const sight = {
+    database: { metadata: { name: "orders", namespace: "shop" }, spec },
+    patroni: {},
+  } as unknown as Sight;
+  for (const purpose of ["check", "run"] as const) {
+    const made = desiredUpgradeJob(sight, purpose, { owner: [], imageTemplate: "x" }).spec;
+    const { nodeSelector, tolerations, affinity } = made.template.spec;
+    assert.equal({ nodeSelector, tolerations, affinity }, {
+      nodeSelector: spec.nodeSelector,
+      tolerations: spec.tolerations,
+      affinity: { nodeAffinity },
+    });
+    assert.ok(made.activeDeadlineSeconds >= 600);
+  }
+});
+
+test.run();
