@@ -82,6 +82,8 @@ export const annotation = {
   systemIdentifier: `${group}/system-identifier`,
   /** On Patroni's ConfigMap `<name>-config`: when all members have taken over what this operator last wrote there. */
   settled: `${group}/settled`,
+  /** On a member's pod, by its agent: the extensions and libraries that its databases use (upgrade_scripts.ts). */
+  used: `${group}/used`,
   /** On a member's pod, by its agent: the certificate that its server shows, and what it trusts (tls_agent.ts). */
   tls: `${group}/tls`,
   /** On owned objects: hash of what was applied. */

@@ -272,6 +272,7 @@ export function podFacts(pod: StoredPod): unknown {
     pod.metadata?.annotations?.[annotation.backup],
     pod.metadata?.annotations?.[annotation.roles],
     pod.metadata?.annotations?.[annotation.tls],
+    pod.metadata?.annotations?.[annotation.used],
     pod.status?.startTime,
     podTrouble(pod),
     // A member's phase says less than Patroni does; of a Job's pod it says that there are last words to read.

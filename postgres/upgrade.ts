@@ -126,12 +126,42 @@ export function jobOf({ database, jobs }: Sight, purpose: Purpose): StoredJob | 
   );
 }
 
-/** What a Job was made for. A check is made again after any change of the spec, an upgrade only when it is asked for again. */
-export function purposeOf({ database }: Sight, from: number, purpose: Purpose): string {
+/** What the databases use, as the primary's agent has noted it on its pod; nothing while it has not. */
+export function usedOf({ pods, patroni }: Pick<Sight, "pods" | "patroni">): {
+  extensions?: string[];
+  libraries?: string[];
+} {
+  const primary = pods.find(({ metadata }) => metadata.name === patroni.primary);
+  const names = (list: unknown) =>
+    Array.isArray(list)
+      ? list.filter((name): name is string => typeof name === "string" && /^\P{Cc}{1,255}$/u.test(name))
+      : [];
+  try {
+    const told = JSON.parse(primary?.metadata.annotations?.[annotation.used] ?? "null") as
+      | Record<string, unknown>
+      | null;
+    return told ? { extensions: names(told["extensions"]), libraries: names(told["libraries"]) } : {};
+  } catch {
+    return {}; // not JSON: the agent's next note replaces it
+  }
+}
+
+/**
+ * What a Job was made for. A check is made again after any change of the spec or of what the databases use, an upgrade only
+ * when it is asked for again.
+ */
+export function purposeOf(sight: Sight, from: number, purpose: Purpose): string {
+  const { database } = sight;
   const { version, image } = database.spec;
   const request = database.metadata.annotations?.[annotation.upgrade];
   const { generation } = database.metadata;
-  return JSON.stringify({ from, version, image, request, ...(purpose === "check" ? { generation } : {}) });
+  return JSON.stringify({
+    from,
+    version,
+    image,
+    request,
+    ...(purpose === "check" ? { generation, ...usedOf(sight) } : {}),
+  });
 }
 
 function jobSeen(sight: Sight, job: StoredJob, dataMajor: number, nowMs: number): JobSeen {

@@ -22,6 +22,7 @@ import {
   type UpgradeAction,
   upgradeComponent,
   upgraded,
+  usedOf,
 } from "./upgrade.ts";
 import type { UpgradeOrder } from "./upgrade_scripts.ts";
 import { imageOf, majorOf, readVersion } from "./versions.ts";
@@ -39,6 +40,7 @@ export function upgradeOrder(sight: Sight): UpgradeOrder | undefined {
     from,
     to,
     parameters: Object.fromEntries(Object.entries(all).filter(([name]) => !own.test(name))),
+    ...usedOf(sight),
   };
 }
 

@@ -10,6 +10,7 @@
  * Source: PostgreSQL's documentation, pg_upgrade, "Reverting to old cluster".
  * @module
  */
+import { annotation } from "./names.ts";
 import { dataFolder, folder, volumeFolder } from "./scripts.ts";
 
 /** What the Jobs find in ConfigMap `<name>-patroni`: {@link UpgradeOrder} as JSON. */
@@ -104,8 +105,25 @@ def check():
     if code:
         said = re.findall(r"(?:FATAL|PANIC|ERROR|LOG): +(.*(?:library|parameter|invalid|could not).*)", read(log))
         fail("PostgreSQL %d does not start with the parameters: %s" % (TO, "; ".join(said) or read(log)[-1000:]))
+    lacking = missing()
     run(pg_ctl, "-D", trial, "-w", "-m", "immediate", "stop")
+    if lacking:
+        fail("PostgreSQL %d of this image lacks what the databases use: %s" % (TO, ", ".join(lacking)))
     end(0, "PostgreSQL %d starts with the parameters" % TO)
+
+
+def missing():
+    """What the databases use, as their server told, and the trial's does not have."""
+    def ask(statement):
+        return run(program(TO, "psql"), "-XAtqc", statement, "-h", WORK, "-U", "postgres", "postgres")
+
+    there = ask("SELECT name FROM pg_available_extensions")[1].splitlines()
+    lacking = ['extension "%s"' % name for name in order.get("extensions", []) if name not in there]
+    # As pg_upgrade tries them.
+    for library in order.get("libraries", []):
+        if ask("LOAD '%s'" % library.replace("'", "''"))[0]:
+            lacking.append("library %s" % library)
+    return lacking
 
 
 def identifier(data):
@@ -209,9 +227,12 @@ for major, name in ((FROM, "postgres"), (TO, "postgres"), (TO, "pg_upgrade")):
 {"check": check, "run": upgrade}[sys.argv[1]]()
 `;
 
-/** The agent's part for upgrades (agent.ts): once the upgraded data is led, it gets statistics, and the old goes. */
+/**
+ * The agent's part for upgrades (agent.ts): it notes which extensions and libraries the databases use, so that a check can
+ * look for them before anybody stops; and once it leads with upgraded data, that gets statistics, and the old goes.
+ */
 export const upgradeAgent =
-  `"""After an upgrade, where the upgraded data leads: gathers statistics, then removes what is left of the old data."""
+  `"""Tells what the databases use; after an upgrade, gathers statistics and removes what is left of the old data."""
 import json
 import os
 import shutil
@@ -222,6 +243,39 @@ import time
 import member
 
 DATA, MARK = "${dataFolder}", "${mark}"
+DATABASES = "SELECT json_agg(datname) FROM pg_database WHERE datallowconn"
+# Libraries as pg_upgrade finds them: of functions that initdb has not made.
+USED = """SELECT json_build_object(
+  'extensions', (SELECT coalesce(json_agg(extname), '[]') FROM pg_extension),
+  'libraries', (SELECT coalesce(json_agg(DISTINCT probin), '[]') FROM pg_proc WHERE probin IS NOT NULL AND oid >= 16384))"""
+# More than this does not fit into an annotation; pg_upgrade looks at all of them.
+MOST = 200
+
+
+def used():
+    """What the databases use. A database's name must not be read as a connection string."""
+    found = {"extensions": set(), "libraries": set()}
+    for name in json.loads(member.query(DATABASES)):
+        quoted = name.replace("\\\\", "\\\\\\\\").replace("'", "\\\\'")
+        for kind, names in json.loads(member.query(USED, "dbname='%s'" % quoted)).items():
+            found[kind].update(names)
+    return {kind: sorted(names)[:MOST] for kind, names in found.items()}
+
+
+def tell():
+    """Standbys tell too: one that becomes the primary is known to have the same at once."""
+    told = None
+    while True:
+        begun = time.monotonic()
+        try:
+            report = used()
+            if report != told:
+                member.note("${annotation.used}", report)
+                told = report
+        except Exception as error:
+            print("upgrade: %s" % type(error).__name__, flush=True)
+        # With a thousand databases it takes a while: it is at it for a twentieth of the time at most.
+        time.sleep(max(30 if told else 5, 20 * (time.monotonic() - begun)))
 
 
 def finish():
@@ -250,6 +304,7 @@ def watch():
 
 def start():
     threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=tell, daemon=True).start()
 `;
 
 /** What an upgrade is to do. */
@@ -258,4 +313,7 @@ export interface UpgradeOrder {
   readonly to: number;
   /** Parameters for the server of the new version. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** What the databases use, as far as their server has told. */
+  readonly extensions?: readonly string[];
+  readonly libraries?: readonly string[];
 }

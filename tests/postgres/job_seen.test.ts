@@ -2,7 +2,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { jobState } from "../../postgres/job_seen.ts";
 import type { Sight } from "../../postgres/sight.ts";
-import { desiredUpgradeJob } from "../../postgres/upgrade_changes.ts";
+import { annotation } from "../../postgres/names.ts";
+import { purposeOf } from "../../postgres/upgrade.ts";
+import { desiredUpgradeJob, upgradeOrder } from "../../postgres/upgrade_changes.ts";
 import type { StoredJob } from "../../types/batch/v1.ts";
 import type { StoredPod } from "../../types/core/v1.ts";
 
@@ -89,6 +91,7 @@ test("an upgrade's pods run where the members may, and no Job waits for ever", (
   const sight = {
     database: { metadata: { name: "orders", namespace: "shop" }, spec },
     patroni: {},
+    pods: [],
   } as unknown as Sight;
   for (const purpose of ["check", "run"] as const) {
     const made = desiredUpgradeJob(sight, purpose, { owner: [], imageTemplate: "x" }).spec;
@@ -100,6 +103,36 @@ test("an upgrade's pods run where the members may, and no Job waits for ever", (
     });
     assert.ok(made.activeDeadlineSeconds >= 600);
   }
+});
+
+test("a check looks for what the primary's databases use, and is made again when that changes", () => {
+  const used = (text: string | undefined): Sight =>
+    ({
+      database: {
+        metadata: { name: "orders", namespace: "shop", generation: 1 },
+        spec: { version: "17" },
+      },
+      statefulSet: {
+        spec: {
+          template: { metadata: { annotations: { [annotation.version]: "15" } }, spec: { containers: [{}] } },
+        },
+      },
+      patroni: { primary: "orders-0", config: { systemIdentifier: "7" } },
+      pods: [
+        { metadata: { name: "orders-1", annotations: { [annotation.used]: '{"extensions":["stale"]}' } } },
+        {
+          metadata: { name: "orders-0", annotations: text === undefined ? {} : { [annotation.used]: text } },
+        },
+      ],
+    }) as unknown as Sight;
+  const told = used('{"extensions":["adminpack","bad\\u0000"],"libraries":["$libdir/adminpack",7]}');
+  const { extensions, libraries } = upgradeOrder(told)!;
+  assert.equal({ extensions, libraries }, { extensions: ["adminpack"], libraries: ["$libdir/adminpack"] });
+  for (const text of [undefined, "", "{", "null", "7"]) {
+    assert.is(upgradeOrder(used(text))?.extensions?.length ?? 0, 0, String(text));
+  }
+  assert.is.not(purposeOf(told, 15, "check"), purposeOf(used(undefined), 15, "check"));
+  assert.is(purposeOf(told, 15, "run"), purposeOf(used(undefined), 15, "run"));
 });
 
 test.run();

@@ -6,6 +6,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import process from "node:process";
 import { memberLibrary } from "../../postgres/agent.ts";
+import { upgradeAgent } from "../../postgres/upgrade_scripts.ts";
 import { usersAgent } from "../../postgres/users_agent.ts";
 import {
   application,
@@ -218,6 +219,35 @@ test("the agent's queries find names in pg_catalog alone", () => {
       env,
     });
     assert.is(String(ended.stdout).trim(), "-c search_path= -XAtqc SELECT 1 app", String(ended.stderr));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("the agent tells what all databases use; a database's name is never read as a connection string", () => {
+  const folder = mkdtempSync(join(tmpdir(), "agent-"));
+  try {
+    writeFileSync(join(folder, "upgrade_agent.py"), upgradeAgent);
+    writeFileSync(
+      join(folder, "member.py"),
+      `import json
+asked = []
+def query(statement, database="postgres"):
+    asked.append(database)
+    if "datname" in statement:
+        return json.dumps(["app", "host=evil", "a'b\\\\c"])
+    return json.dumps({"extensions": ["plpgsql", "of " + database], "libraries": ["$libdir/x"]})
+`,
+    );
+    const program =
+      "import json, member, upgrade_agent; print(json.dumps([upgrade_agent.used(), member.asked]))";
+    const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
+    const ended = spawnSync("python3", ["-c", program], { cwd: folder, env });
+    const quoted = ["dbname='app'", "dbname='host=evil'", "dbname='a\\'b\\\\c'"];
+    assert.equal(JSON.parse(String(ended.stdout) || `"${String(ended.stderr)}"`), [
+      { extensions: [...quoted.map((one) => `of ${one}`), "plpgsql"].sort(), libraries: ["$libdir/x"] },
+      ["postgres", ...quoted],
+    ]);
   } finally {
     rmSync(folder, { recursive: true });
   }
