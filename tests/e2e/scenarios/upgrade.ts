@@ -177,6 +177,75 @@ async function upgradeFails(run: Run): Promise<void> {
   );
 }
 
+/** Nobody may make a pod of an upgrade, as a quota or a policy of the cluster has it. */
+function refusal(namespace: string) {
+  const apiVersion = "admissionregistration.k8s.io/v1", metadata = { name: `no-upgrade-in-${namespace}` };
+  const labels = "object.metadata.labels", key = "'app.example.com/component'";
+  const matchConstraints = {
+    namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+    resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["pods"] }],
+  };
+  const validations = [{
+    expression: `!has(${labels}) || !(${key} in ${labels}) || ${labels}[${key}] != 'upgrade'`,
+    message: "no upgrade today",
+  }];
+  return [
+    { apiVersion, kind: "ValidatingAdmissionPolicy", metadata, spec: { matchConstraints, validations } },
+    {
+      apiVersion,
+      kind: "ValidatingAdmissionPolicyBinding",
+      metadata,
+      spec: { policyName: metadata.name, validationActions: ["Deny"] },
+    },
+  ];
+}
+
+/** The Job's pod is refused: given up, and 15 serves again. It is killed: tried again. */
+async function upgradeBroken(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, { version: "15", size: 1 });
+  const policies = refusal(kubectl.namespace);
+  try {
+    await kubectl.apply(...policies);
+    await until(30_000, "the policy to be in force", async () => {
+      const labels = ["--labels=app.example.com/component=upgrade", "--dry-run=server", "--image=x"];
+      return (await kubectl.try(["run", "refused", ...labels])).stderr.includes("no upgrade today");
+    }, 500);
+    const refused = await underWrites(run, name, 1, async () => {
+      await patchVersion(run, "17");
+      await until(goal.readyMs, "the upgrade to be given up", async () => {
+        const found = await kubectl.get("databases", name);
+        const { reason, message } = conditionOf(found, "Ready") ?? {};
+        const told = reason === "UpgradeFailed" && /no pod of Job .* could be made/.test(String(message));
+        if (told && found?.status.readyReplicas === 1) return true;
+        throw new Error(`${reason}: ${message}`);
+      }, 500);
+      await patchVersion(run, "15");
+    });
+    run.figure(
+      "no pod of the upgrade can be made: longest time without a row",
+      refused.gapMs,
+      "ms",
+      goal.backMs,
+    );
+    check(refused.gapMs < goal.backMs, `no row was written for ${refused.gapMs} ms`);
+  } finally {
+    for (const { kind, metadata } of policies) await kubectl.try(["delete", kind, metadata.name]);
+  }
+  const killed = await underWrites(run, name, 1, async () => {
+    await patchVersion(run, "17");
+    const selector = `app.example.com/database=${name},app.example.com/component=upgrade`;
+    const pod = await until(goal.readyMs, "the pod of the upgrade to run", async () => {
+      const [one] = await kubectl.list("pods", selector);
+      return one?.["status"]?.phase === "Running" ? one.metadata.name : undefined;
+    }, 100);
+    await kubectl.run(["delete", "pod", pod, "--grace-period=0", "--force"]);
+  }, { readyTimeoutMs: goal.readyMs });
+  run.figure("the pod of the upgrade is killed: longest time without a row", killed.gapMs, "ms", goal.backMs);
+  check(killed.gapMs < goal.backMs, `no row was written for ${killed.gapMs} ms`);
+  check((await sql(kubectl, `${name}-0`, "SHOW server_version_num")).startsWith("17"), "17 does not serve");
+}
+
 /** Versions that cannot be: refused, or told with the field, and never a member is touched. */
 async function badVersions(run: Run): Promise<void> {
   const { kubectl } = run;
@@ -274,5 +343,11 @@ export const upgrades: readonly Scenario[] = [
     what:
       "an extension that the new version lacks is told beforehand; what pg_upgrade refuses lets the old version go on",
     run: anew(upgradeFails),
+  },
+  {
+    name: "upgradebroken",
+    what:
+      "the pod of the upgrade's Job is refused: the old version serves again; it is killed: the new one serves",
+    run: anew(upgradeBroken),
   },
 ];
