@@ -41,6 +41,7 @@ class Watch:
     def __init__(self):
         self.leads = False
         self.ready = None  # the configuration that was set up and checked
+        self.reached = 0  # since when the repository can be used, in seconds since 1970
         self.told = ""  # what was noted last; not known yet
         self.newest = 0  # the last recoverable time that was noted
         self.gap = None
@@ -65,7 +66,7 @@ class Watch:
             elif self.ready != now:
                 return  # nothing can be said of this configuration until the order that runs has ended
             else:
-                words = repository.refused()
+                words = repository.refused(self.reached)
         orders_ready.set() if self.ready == now and not words else orders_ready.clear()
         self.tell({"problem": words} if words else self.inspect())
 
@@ -84,10 +85,12 @@ class Watch:
     def set_up(self, now):
         """Sets the repository up; what is wrong, if anything. A check would wait behind a queue of segments."""
         words = repository.setup()
-        if words or self.ready == now:
-            return words or repository.refused()
-        if len(repository.waiting()) > 2:
-            return repository.refused()
+        if words:
+            self.reached = 0
+            return words
+        self.reached = self.reached or time.time()
+        if self.ready == now or len(repository.waiting()) > 2:
+            return repository.refused(self.reached)
         words = repository.check()
         if words is None:
             self.ready = now

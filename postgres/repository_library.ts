@@ -96,9 +96,9 @@ def archiver_fails():
         return False
 
 
-def refused():
-    """Why the archiver fails: archive-push works in the background and leaves its words in the spool."""
-    files = glob.glob(SPOOL + "*.error")
+def refused(since):
+    """Why the archiver fails since then: archive-push works in the background and leaves its words in the spool."""
+    files = [path for path in glob.glob(SPOOL + "*.error") if os.stat(path).st_mtime > since]
     code, _, words = (member.read(max(files)) or "" if files else "").partition("\\n")
     return clean("ERROR: [%s]: %s" % (code.strip().zfill(3), words)) if words else None
 

@@ -255,13 +255,21 @@ print(backup_agent.order("a", "full")["state"])`;
 });
 
 test("what archive-push says in the background is the reason while the archiver fails", async () => {
-  const files = {
-    [`pgdata/pgbackrest-spool/archive/db/out/${segment(6)}.error`]:
-      "55\nunable to write: very-secret is full",
-  };
-  const script = `look()
+  const error = `pgdata/pgbackrest-spool/archive/db/out/${segment(6)}.error`;
+  const script = `answer(**{"psql_last_failed_time": {"out": "t"}})
+look()
+answer(**{"psql_last_failed_time": {"out": "f"}})
+look()
+with open(ROOT + "${error}", "w") as file:
+    file.write("55\\nunable to write: very-secret is full")
+os.utime(ROOT + "${error}", (time.time() + 1, time.time() + 1))
 answer(**{"psql_last_failed_time": {"out": "t"}})
 look()`;
+  // What it said before there was a stanza is over; more than two segments wait, so nothing is checked then.
+  const files = {
+    ...Object.fromEntries([6, 7, 8].map((at) => [status(at, "ready"), ""])),
+    [error]: "103\nunable to find a valid repository",
+  };
   await play(script, {}, ({ notes }) => {
     assert.equal(notes.map(({ problem }) => problem), [undefined, "[055]: unable to write: *** is full"]);
   }, files);
