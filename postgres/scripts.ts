@@ -325,17 +325,33 @@ def look(looks):
     return looks > 3 and not any(waits)
 
 
+def server_runs():
+    """Patroni waits for this program when its pod is to end, and calls it again when a server starts."""
+    try:
+        with open("${dataFolder}/postmaster.pid", encoding="utf-8") as file:
+            os.kill(int(file.readline()), 0)
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def pause(seconds):
+    for _ in range(seconds * 2):
+        if server_runs():
+            time.sleep(0.5)
+
+
 # Patroni looks a second after the reload which parameters wait for a restart.
-time.sleep(2)
+pause(2)
 noted, fits = False, None
 for looks in range(100):
     try:
-        if look(looks):
+        if not server_runs() or look(looks):
             break
     except Exception as error:
         # The API server or Patroni is away for a moment, and nobody calls again.
-        print("report.py: %s: %s" % (type(error).__name__, error), flush=True)
-    time.sleep(2 if looks < 12 else 8)
+        print("report.py: %s: %s" % (type(error).__name__, str(error)[:100]), flush=True)
+    pause(2 if looks < 12 else 8)
 `;
 
 /** Settings of a session with which no text of its statements is logged, sampled or counted: some hold passwords. */

@@ -63,6 +63,25 @@ export const workloads: readonly Workload[] = [
     setup: [create({ size: 3 })],
     act: [change({ metadata: { annotations: { "app.example.com/restart": "1" } } })],
   },
+  {
+    name: "hibernate and wake",
+    switches: true,
+    setup: [create({ size: 3 })],
+    act: [change({ spec: { size: 0 } }), change({ spec: { size: 3 } })],
+  },
+  {
+    name: "parameters",
+    switches: true,
+    setup: [create({ size: 3 })],
+    act: [change({ spec: { parameters: { work_mem: "8MB", max_connections: "200" } } })],
+  },
+  { name: "grow", setup: [create({ size: 2 })], act: [change({ spec: { storage: { size: "2Gi" } } })] },
+  {
+    name: "switch over",
+    switches: true,
+    setup: [create({ size: 3 })],
+    act: [change({ metadata: { annotations: { "app.example.com/switchover": "any@1" } } })],
+  },
   { name: "delete, Retain", setup: [create({ size: 3, deletionPolicy: "Retain" })], act: [remove] },
   { name: "delete, Delete", setup: [create({ size: 3, deletionPolicy: "Delete" })], act: [remove] },
   {

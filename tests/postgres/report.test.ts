@@ -9,7 +9,7 @@ import process from "node:process";
 import { test as uvuTest } from "uvu";
 import * as assert from "uvu/assert";
 import { annotation } from "../../postgres/names.ts";
-import { folder, report, tokenFolder } from "../../postgres/scripts.ts";
+import { dataFolder, folder, report, tokenFolder } from "../../postgres/scripts.ts";
 import { trial } from "../../postgres/trial.ts";
 import { within } from "../within.ts";
 
@@ -26,6 +26,8 @@ interface Scene {
   refused?: Record<string, string>;
   /** How many requests of the API server and Patroni fail at first. */
   failures?: number;
+  /** The server has ended. */
+  stopped?: boolean;
   /** How often it is called; twice: with what the first run left behind. */
   runs?: number;
 }
@@ -43,7 +45,16 @@ const reasons = (changes: Changes) =>
 
 /** Runs the program in a pod called orders-0 and returns what it asked for. */
 async function play(
-  { role, own, others = [], replication = "streaming", refused = {}, runs = 1, failures = 0 }: Scene,
+  {
+    role,
+    own,
+    others = [],
+    replication = "streaming",
+    refused = {},
+    runs = 1,
+    failures = 0,
+    stopped = false,
+  }: Scene,
 ): Promise<Seen> {
   const root = mkdtempSync(join(tmpdir(), "report-"));
   const seen: Seen = { restarts: [], notes: [], selectors: [] };
@@ -107,6 +118,7 @@ async function play(
     }
     writeFileSync(join(root, "trial.py"), trial.replace('"/tmp/trial"', JSON.stringify(join(root, "trial"))));
     writeFileSync(join(root, "token"), "token-of-the-pod");
+    if (!stopped) writeFileSync(join(root, "postmaster.pid"), `${process.pid}\n`);
     writeFileSync(join(root, "patroni-password"), "secret");
     const config = {
       kubernetes: { namespace: "shop", labels: { "app.example.com/component": "postgres" } },
@@ -114,7 +126,7 @@ async function play(
     };
     writeFileSync(join(root, "patroni.yml"), JSON.stringify(config));
     const program = report.replaceAll(tokenFolder, root).replaceAll(folder.config, root)
-      .replaceAll(folder.credentials, root).replaceAll(folder.run, root)
+      .replaceAll(folder.credentials, root).replaceAll(folder.run, root).replaceAll(dataFolder, root)
       .replaceAll("http://localhost:8008", `http://127.0.0.1:${port}`)
       .replaceAll("https://%s", "http://%s").replaceAll(/time\.sleep\([^)]*\)/g, "pass");
     for (let run = 0; run < runs; run++) {
@@ -134,7 +146,7 @@ async function play(
       assert.is(code, 0, text);
       assert.not.ok(text.includes("secret") || text.includes("token-of-the-pod"), "a secret was printed");
     }
-    assert.ok(existsSync(join(root, "server.json")));
+    assert.is(existsSync(join(root, "server.json")), !stopped);
     assert.not.ok(existsSync(join(root, "trial")), "the data of the trial is left");
   } finally {
     server.closeAllConnections();
@@ -228,6 +240,14 @@ for (
     assert.equal(restarts, []);
   });
 }
+
+test("report: it ends with the server, as Patroni waits for it when the pod is to end", async () => {
+  assert.equal(await play({ role: "primary", own: down, stopped: true }), {
+    restarts: [],
+    notes: [],
+    selectors: [],
+  });
+});
 
 test("report: with others a replica tries it, and nothing else is tried", async () => {
   const { notes } = await play({ role: "primary", own: beyond, others: [{}] });
