@@ -55,7 +55,8 @@ export function backupReport(sight: Sight, nowMs: number): BackupReport | undefi
   return isOutdated || isOld ? undefined : report;
 }
 
-function readReport({ pods, patroni }: Sight): BackupReport | undefined {
+/** What the agent beside the primary noted last, of whichever configuration. */
+export function readReport({ pods, patroni }: Pick<Sight, "pods" | "patroni">): BackupReport | undefined {
   const primary = pods.find((pod) => pod.metadata?.name === patroni.primary);
   try {
     const report: unknown = JSON.parse(primary?.metadata?.annotations?.[annotation.backup] ?? "null");

@@ -3,6 +3,7 @@
  * @module
  */
 import type { Job, StoredJob } from "../types/batch/v1.ts";
+import { readReport } from "./backup_report.ts";
 import { desiredBackupJob } from "./backups.ts";
 import { deletionPolicyOf, type OwnerReference } from "./database.ts";
 import { namesOf } from "./names.ts";
@@ -15,7 +16,7 @@ export type FinalBackup =
   | { readonly kind: "none" }
   /** To make this Job, if it is not there, and to wait for it. */
   | { readonly kind: "wait"; readonly job: Job; readonly message: string }
-  /** A person has to act. */
+  /** A person has to act, or the Job succeeds after all. */
   | { readonly kind: "failed"; readonly problem: Problem };
 
 /** Name of its Job. */
@@ -29,10 +30,11 @@ export function finalBackupName(database: string): string {
  * @param job the one of that name; one of an earlier Database is not its own
  */
 export function finalBackup(
-  { database, patroni }: Pick<Sight, "database" | "patroni">,
+  sight: Pick<Sight, "database" | "patroni" | "pods">,
   job: StoredJob | undefined,
   { owner, imageTemplate }: { owner: readonly OwnerReference[]; imageTemplate: string },
 ): FinalBackup {
+  const { database, patroni } = sight;
   const { name, uid } = database.metadata;
   const wanted = deletionPolicyOf(database) === "Delete" && database.spec.backups?.finalBackup === true;
   if (!wanted || !patroni.config?.systemIdentifier) return { kind: "none" };
@@ -51,6 +53,12 @@ export function finalBackup(
     return failed(`Job "${finalBackupName(name)}" failed: delete it to try again`);
   }
   if (patroni.members.length === 0) return failed("no member runs that could be backed up");
+  const attempts = own?.status?.failed ?? 0;
+  const trouble = own && readReport(sight)?.problem;
+  if (attempts > 0 || trouble !== undefined) {
+    const words = trouble === undefined ? "" : `: pgBackRest: ${trouble}`;
+    return failed(`Job "${finalBackupName(name)}" failed ${attempts} times and tries on${words}`);
+  }
   return {
     kind: "wait",
     job: desiredBackupJob(database, owner, {

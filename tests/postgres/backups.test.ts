@@ -370,23 +370,34 @@ test("the drill's pod sees the repository and a volume of its own, neither the t
 
 test("a last backup is made and awaited before the data goes, once, and its failure stops the deletion", () => {
   const outcome = (
-    { policy = "Delete", final = true, members = 1, job = {} }: {
+    { policy = "Delete", final = true, members = 1, job = {}, problem }: {
       policy?: string;
       final?: boolean;
       members?: number;
       job?: unknown;
+      problem?: string;
     } = {},
   ) => {
     const base = databaseOf({ finalBackup: final });
     const database = { ...base, spec: { ...base.spec, deletionPolicy: policy } };
-    const patroni = { members: Array(members).fill({}), config: { systemIdentifier: "1" } };
+    const patroni = {
+      members: Array(members).fill({}),
+      config: { systemIdentifier: "1" },
+      primary: "orders-0",
+    };
+    const annotations = { "app.example.com/backup": JSON.stringify({ problem }) };
+    const pods = [{ metadata: { name: "orders-0", annotations } }];
     const metadata = { name: "orders-backup-final", ownerReferences: [{ uid: "u-1" }] };
     const found = job && { metadata, ...(job as object) };
-    return finalBackup({ database, patroni } as never, found as never, { owner: [], imageTemplate: "i" });
+    return finalBackup({ database, patroni, pods } as never, found as never, {
+      owner: [],
+      imageTemplate: "i",
+    });
   };
   assert.equal(outcome({ policy: "Retain" }), { kind: "none" });
   assert.equal(outcome({ final: false }), { kind: "none" });
-  assert.is(outcome({ job: undefined }).kind, "wait");
+  assert.is(outcome({ job: null }).kind, "wait");
+  assert.is(outcome({ job: null, problem: "away" }).kind, "wait", "the Job is made first");
   assert.is(outcome().kind, "wait");
   assert.equal(outcome({ job: { status: { succeeded: 1 } } }), { kind: "none" });
   assert.is(
@@ -399,6 +410,12 @@ test("a last backup is made and awaited before the data goes, once, and its fail
     const [given, want] of [[{ job: failed }, /Job "orders-backup-final" failed/], [
       { members: 0 },
       /no member runs/,
+    ], [
+      { job: { status: { active: 1, failed: 2 } } },
+      /failed 2 times and tries on;/,
+    ], [
+      { job: { status: { active: 1 } }, problem: "[041]: Permission denied" },
+      /failed 0 times and tries on: pgBackRest: \[041\]: Permission denied;/,
     ]] as const
   ) {
     const result = outcome(given);
