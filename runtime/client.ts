@@ -36,6 +36,14 @@ export interface Selection {
   fieldSelector?: string;
 }
 
+/** Which part of a list. */
+export interface PageOptions {
+  /** Objects of a page; default 500. */
+  limit?: number;
+  continueToken?: string;
+  signal?: AbortSignal;
+}
+
 /** A whole list, all pages. */
 export interface List<Read> {
   items: Read[];
@@ -108,6 +116,8 @@ export interface ClientOptions {
   /** The name under which server-side apply records what we own. At most 128 characters. */
   fieldManager: string;
   clock?: Clock;
+  /** Its requests do not wait for their turn behind others; for one that sends few. Default false. */
+  isUrgent?: boolean;
 }
 
 /**
@@ -121,6 +131,7 @@ export class Client implements ResourceClient {
   readonly rest: RestClient;
   readonly fieldManager: string;
   readonly #clock: Clock;
+  readonly #isUrgent: boolean;
 
   constructor(rest: RestClient, options: ClientOptions) {
     if (!options.fieldManager || options.fieldManager.length > 128) {
@@ -129,6 +140,7 @@ export class Client implements ResourceClient {
     this.rest = rest;
     this.fieldManager = options.fieldManager;
     this.#clock = options.clock ?? systemClock;
+    this.#isUrgent = options.isUrgent ?? false;
   }
 
   /** The object, or `undefined` when there is none of that name. */
@@ -179,10 +191,14 @@ export class Client implements ResourceClient {
     }
   }
 
-  /** One page of a list at the newest state, or the page that a continue token leads to. */
+  /**
+   * One page of a list at the newest state, or the page that a continue token leads to.
+   *
+   * @param options.isRetried whether it is asked for again when the server asks to wait; default true
+   */
   async listPage(
     resource: Resource<unknown, unknown>,
-    options: Selection & { limit?: number; continueToken?: string; signal?: AbortSignal } = {},
+    options: Selection & PageOptions & { isRetried?: boolean } = {},
   ): Promise<ListPage> {
     const query = selectionQuery(options);
     query.set("limit", String(options.limit ?? PAGE_SIZE));
@@ -190,6 +206,7 @@ export class Client implements ResourceClient {
     const body = await this.#call("GET", collectionPath(resource, options.namespace), undefined, {
       query,
       signal: options.signal,
+      attemptsMax: options.isRetried === false ? 1 : ATTEMPTS_MAX,
     });
     return readListPage(resource, body);
   }
@@ -331,8 +348,9 @@ export class Client implements ResourceClient {
     method: string,
     path: string,
     body: unknown,
-    more: { query?: URLSearchParams; contentType?: string; signal?: AbortSignal },
+    more: { query?: URLSearchParams; contentType?: string; signal?: AbortSignal; attemptsMax?: number },
   ): Promise<JSONValue> {
+    const { attemptsMax = ATTEMPTS_MAX } = more;
     const request: RequestOptions & { expectJson: true } = {
       method,
       path,
@@ -340,6 +358,7 @@ export class Client implements ResourceClient {
       accept: "application/json",
       abortSignal: more.signal,
       expectJson: true,
+      ...(this.#isUrgent ? { isUrgent: true } : {}),
       ...(body === undefined
         ? {}
         : { bodyJson: body as JSONValue, contentType: more.contentType ?? "application/json" }),
@@ -349,7 +368,7 @@ export class Client implements ResourceClient {
         return await this.rest.performRequest(request);
       } catch (error) {
         const waitMs = retryDelayMs(error);
-        if (waitMs === undefined || attempt === ATTEMPTS_MAX) throw error;
+        if (waitMs === undefined || attempt === attemptsMax) throw error;
         await sleep(this.#clock, waitMs, more.signal);
       }
     }

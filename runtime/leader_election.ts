@@ -14,10 +14,17 @@
 
 import type { Client } from "./client.ts";
 import { microTimestamp } from "./conditions.ts";
-import { isAlreadyExists, isConflict, isNotFound, LeaseLostError, messageOf } from "./errors.ts";
+import {
+  DeadlineError,
+  isAlreadyExists,
+  isConflict,
+  isNotFound,
+  LeaseLostError,
+  messageOf,
+} from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { LeaderElectionOptions } from "./options.ts";
-import { type Clock, linkedController, type Random, sleep, withDeadline } from "./ports.ts";
+import { abortReason, type Clock, linkedController, type Random, sleep } from "./ports.ts";
 import type { KubernetesObject, Resource } from "./types.ts";
 
 /** The object that says who leads. */
@@ -47,6 +54,11 @@ export const leases: Resource<Lease> = {
 const LOOK_PERIOD_MS = 750;
 /** How much longer each wait may be, so that candidates do not move in step: client-go's number. */
 const JITTER = 1.2;
+/**
+ * The part of `renewDeadlineMs` that one try may take, so that a connection that went silent costs one try and not the
+ * lease. client-go gives each request half of it.
+ */
+const ATTEMPT_SHARE = 1 / 3;
 /** How long a lease lasts that was given back: the next one takes it at once, whatever its clock. */
 const RELEASED_SECONDS = 1;
 /** Tries to give the lease back before it is left to run out. */
@@ -119,7 +131,7 @@ export class LeaderElection {
     const { namespace, name, retryPeriodMs } = this.#options;
     log.info("Attempting to acquire the lease", { lease: `${namespace}/${name}`, identity: this.identity });
     while (true) {
-      if (await this.#attempt(signal)) {
+      if (await this.#boundedAttempt(signal, Infinity) === true) {
         this.#isLeader = true;
         log.info("Acquired the lease", { lease: `${namespace}/${name}`, identity: this.identity });
         this.#environment.onChange?.(true);
@@ -140,35 +152,28 @@ export class LeaderElection {
   async keep(signal: AbortSignal): Promise<void> {
     const { clock } = this.#environment;
     const { namespace, name, renewDeadlineMs, retryPeriodMs } = this.#options;
+    let pauseMs = retryPeriodMs;
     while (!signal.aborted) {
-      const leftMs = renewDeadlineMs - this.#sinceRenewalMs();
       try {
-        await sleep(clock, Math.max(0, Math.min(retryPeriodMs, leftMs)), signal);
-      } catch {
-        return; // Stopped: the caller releases.
-      }
-      const { controller, unlink } = linkedController(signal);
-      const lost = new LeaseLostError(
-        `Lost the lease "${namespace}/${name}": not renewed within ${renewDeadlineMs} ms`,
-      );
-      try {
+        const leftMs = renewDeadlineMs - this.#sinceRenewalMs();
+        await sleep(clock, Math.max(0, Math.min(pauseMs, leftMs)), signal);
         const remainingMs = renewDeadlineMs - this.#sinceRenewalMs();
-        if (remainingMs <= 0) throw lost;
-        const attempt = this.#attempt(controller.signal).catch((error) => {
-          if (controller.signal.aborted) return false;
-          throw error;
-        });
-        await withDeadline(clock, remainingMs, attempt, () => lost);
+        if (remainingMs <= 0) {
+          throw new LeaseLostError(
+            `Lost the lease "${namespace}/${name}": not renewed within ${renewDeadlineMs} ms`,
+          );
+        }
+        const outcome = await this.#boundedAttempt(signal, remainingMs);
+        // One that met silence has waited long enough.
+        pauseMs = outcome === "silent" ? 0 : retryPeriodMs;
         const holder = this.#seen?.lease.spec?.holderIdentity;
         if (holder !== this.identity && this.#seen !== undefined && holder) {
           throw new LeaseLostError(`Lost the lease "${namespace}/${name}": "${holder}" leads now`);
         }
       } catch (error) {
+        if (signal.aborted) return; // Stopped: the caller releases.
         this.#stepDown();
         throw error;
-      } finally {
-        controller.abort(new Error("The renewal is over"));
-        unlink();
       }
     }
   }
@@ -214,6 +219,31 @@ export class LeaderElection {
     this.#environment.log.warn("Cannot acquire or renew the lease", { error: message });
   }
 
+  /**
+   * One try that takes at most its share of the renewal's deadline, and `remainingMs`. Given up, its connection and the
+   * idle ones are dropped, so the next try does not meet the same silence.
+   *
+   * @throws the signal's reason when aborted
+   */
+  #boundedAttempt(signal: AbortSignal, remainingMs: number): Promise<boolean | "silent"> {
+    const limitMs = Math.min(this.#options.renewDeadlineMs * ATTEMPT_SHARE, remainingMs);
+    const { controller, unlink } = linkedController(signal);
+    return new Promise<boolean | "silent">((resolve, reject) => {
+      const cancel = this.#environment.clock.setTimer(limitMs, () => {
+        const silent = new DeadlineError(`no answer within ${Math.round(limitMs)} ms`);
+        this.#failed(silent.message);
+        resolve("silent");
+        controller.abort(silent);
+      });
+      // Whatever becomes of the requests: a promise of a dead connection may never settle.
+      controller.signal.addEventListener("abort", () => {
+        cancel();
+        reject(abortReason(controller.signal));
+      }, { once: true });
+      this.#attempt(controller.signal).then(resolve, reject).finally(cancel);
+    }).finally(unlink);
+  }
+
   /** One try to get or renew the lease. Errors are logged: the next try may succeed. */
   async #attempt(signal: AbortSignal): Promise<boolean> {
     const { client, clock } = this.#environment;
@@ -223,10 +253,12 @@ export class LeaderElection {
       const present = this.#isLeader && this.#seen
         ? this.#seen.lease
         : await client.get(leases, { namespace, name }, { signal });
+      signal.throwIfAborted();
       if (!present) return await this.#create(sentAtMs, signal);
       this.#observe(present);
       if (!this.#mayTake(present)) return false;
       const renewed = await client.replace(leases, this.#renewal(present), { signal });
+      signal.throwIfAborted(); // An answer after its time: the next try is under way and knows better.
       this.#observe(renewed);
       this.#renewedAtMs = sentAtMs;
       this.#isInDoubt = false;
@@ -249,6 +281,7 @@ export class LeaderElection {
     this.#isInDoubt = true;
     try {
       const present = await this.#environment.client.get(leases, { namespace, name }, { signal });
+      signal.throwIfAborted();
       if (!present) return;
       this.#observe(present);
       if (present.spec?.holderIdentity === this.identity) this.#isInDoubt = false;
@@ -262,7 +295,9 @@ export class LeaderElection {
     const { client } = this.#environment;
     const { namespace, name } = this.#options;
     const lease: Lease = { metadata: { name, namespace }, spec: this.#spec(undefined) };
-    this.#observe(await client.create(leases, lease, { signal }));
+    const created = await client.create(leases, lease, { signal });
+    signal.throwIfAborted();
+    this.#observe(created);
     this.#renewedAtMs = sentAtMs;
     return true;
   }

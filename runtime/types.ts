@@ -32,6 +32,8 @@ export interface RequestOptions {
   beforeSend?: () => void;
   /** Called with the text of each warning that the answer carries, a refusal too. */
   onWarning?: (text: string) => void;
+  /** Sent at once, past all that waits for its turn: the renewal of a lease. */
+  isUrgent?: boolean;
 }
 
 /** Something that performs requests against one API server. */

@@ -166,7 +166,7 @@ async function connectWithClientNode(options: ConnectOptions, files: string[]): 
   return transport(options, {
     server: cluster.server,
     namespace: context.namespace ?? "default",
-    credentials: await kubeConfigCredentials(() => Promise.resolve(load())),
+    credentials: await kubeConfigCredentials(() => Promise.resolve(load()), options.clock ?? systemClock),
   });
 }
 

@@ -1,7 +1,8 @@
 /**
  * The connections to one API server: few, kept, and used again.
  *
- * Plain requests share `plainMax` of them and wait their turn, a watch has one as long as it lasts. The one used last is
+ * Plain requests share `plainMax` of them and wait their turn, a watch has one as long as it lasts, and the renewal of a
+ * lease takes one without waiting. The one used last is
  * used first, so those that are not needed grow old and are closed: after a minute a load balancer between may have
  * forgotten them, and a write on such a connection would hang.
  * @module
@@ -77,7 +78,8 @@ export class Connections {
       }
       connection.destroy();
     }
-    const connection: Http1Connection = new Http1Connection(this.#connect(options), () => {
+    const opened = this.#options.url.protocol === "https:" ? "secureConnect" : "connect";
+    const connection: Http1Connection = new Http1Connection(this.#connect(options), opened, () => {
       this.#all.delete(connection);
     });
     this.#all.add(connection);

@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import { ConfigurationError, messageOf } from "../errors.ts";
 import type { Clock } from "../ports.ts";
-import type { Credentials, TlsOptions } from "./authentication.ts";
+import type { Credentials, Identity, TlsOptions } from "./authentication.ts";
 
 /** A token file is read again at least this often: the kubelet rotates it, client-go reads it each minute. */
 const TOKEN_AGE_MAX_MS = 60_000;
@@ -21,22 +21,18 @@ export function staticCredentials(
   token?: string,
   reload?: () => Promise<Credentials>,
 ): Credentials {
-  let current: { tls: TlsOptions; headers: Record<string, string> } = {
-    tls,
-    headers: token ? { authorization: `Bearer ${token}` } : {},
-  };
+  let current: Identity = { tls, headers: token ? { authorization: `Bearer ${token}` } : {} };
+  const read = shared(async () => {
+    const fresh = await reload!();
+    const [headers, freshTls] = [await fresh.headers(), fresh.tls()];
+    current = { headers, tls: sameTls(freshTls, current.tls) ? current.tls : freshTls };
+  });
   return {
     tls: () => current.tls,
     headers: () => current.headers,
-    async refresh() {
-      if (!reload) return false;
-      const fresh = await reload();
-      const headers = await fresh.headers();
-      const freshTls = fresh.tls();
-      const isSame = headers.authorization === current.headers.authorization &&
-        sameTls(freshTls, current.tls);
-      if (!isSame) current = { tls: sameTls(freshTls, current.tls) ? current.tls : freshTls, headers };
-      return !isSame;
+    async refresh(sent) {
+      if (reload && isSame(sent, current)) await read();
+      return !isSame(sent, current);
     },
   };
 }
@@ -46,7 +42,7 @@ export function tokenFileCredentials(readTls: () => TlsOptions, file: string, cl
   let tls = readTls();
   let token = "";
   let readAtMs = -Infinity;
-  const read = async () => {
+  const read = shared(async () => {
     try {
       token = (await readFile(file, "utf8")).trim();
       const fresh = readTls();
@@ -58,18 +54,18 @@ export function tokenFileCredentials(readTls: () => TlsOptions, file: string, cl
         throw new ConfigurationError(`Cannot read the token file "${file}": ${messageOf(cause)}`, { cause });
       }
     }
-  };
+  });
+  const current = () => ({ tls, headers: { authorization: `Bearer ${token}` } });
   return {
     tls: () => tls,
     async headers() {
       if (clock.monotonic() - readAtMs >= TOKEN_AGE_MAX_MS) await read();
-      return { authorization: `Bearer ${token}` };
+      return current().headers;
     },
-    async refresh() {
-      if (clock.monotonic() - readAtMs < REFRESH_AGE_MIN_MS) return false;
-      const before = token;
-      await read();
-      return token !== before;
+    async refresh(sent) {
+      const mayRead = clock.monotonic() - readAtMs >= REFRESH_AGE_MIN_MS;
+      if (mayRead && isSame(sent, current())) await read();
+      return !isSame(sent, current());
     },
   };
 }
@@ -81,12 +77,17 @@ interface KubeConfigLike {
 
 /**
  * Credentials that @kubernetes/client-node works out: exec, OIDC, passwords, auth providers. It caches what it can and
- * is asked at each request; on 401 the kubeconfig is read anew.
+ * is asked at each request, once for those that are sent together: a plugin that gives no expiry runs each time. On 401
+ * the kubeconfig is read anew.
  */
-export async function kubeConfigCredentials(load: () => Promise<KubeConfigLike>): Promise<Credentials> {
+export async function kubeConfigCredentials(
+  load: () => Promise<KubeConfigLike>,
+  clock: Clock,
+): Promise<Credentials> {
   let config = await load();
-  let tls: TlsOptions = {};
-  const headers = async (): Promise<Record<string, string>> => {
+  let current: Identity = { tls: {}, headers: {} };
+  let readAtMs = -Infinity;
+  const askNow = async () => {
     const options: TlsOptions & { headers?: Record<string, string>; auth?: string; agent?: unknown } = {};
     await config.applyToHTTPSOptions(options);
     const { headers: given = {}, auth, agent: _agent, ...rest } = options;
@@ -98,21 +99,43 @@ export async function kubeConfigCredentials(load: () => Promise<KubeConfigLike>)
       servername: rest.servername,
       rejectUnauthorized: rest.rejectUnauthorized,
     };
-    if (!sameTls(fresh, tls)) tls = fresh;
     const found: Record<string, string> = {};
     for (const [name, value] of Object.entries(given)) found[name.toLowerCase()] = value;
     if (auth) found.authorization = `Basic ${Buffer.from(auth).toString("base64")}`;
-    return found;
+    current = { headers: found, tls: sameTls(fresh, current.tls) ? current.tls : fresh };
   };
-  await headers();
+  const ask = shared(askNow);
+  const reload = shared(async () => {
+    config = await load();
+    await askNow();
+    readAtMs = clock.monotonic();
+  });
+  await ask();
   return {
-    tls: () => tls,
-    headers,
-    async refresh() {
-      config = await load();
-      return true;
+    tls: () => current.tls,
+    async headers() {
+      await ask();
+      return current.headers;
+    },
+    async refresh(sent) {
+      const mayRead = clock.monotonic() - readAtMs >= REFRESH_AGE_MIN_MS;
+      if (mayRead && isSame(sent, current)) await reload();
+      return !isSame(sent, current);
     },
   };
+}
+
+/** The same work asked for while it is under way is done once. */
+function shared(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () =>
+    running ??= work().finally(() => {
+      running = undefined;
+    });
+}
+
+function isSame(one: Identity, other: Identity): boolean {
+  return one.headers.authorization === other.headers.authorization && sameTls(one.tls, other.tls);
 }
 
 function sameTls(one: TlsOptions, other: TlsOptions): boolean {

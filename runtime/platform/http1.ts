@@ -48,11 +48,22 @@ export class Http1Connection {
   #isReusable = true;
   #isDead = false;
   #error: Error | undefined;
+  /** The request that is sent as soon as the connection is there. */
+  #unsent: (() => void) | undefined;
+  #isOpen = false;
 
-  /** @param onClose called once, when the connection cannot be used any more */
-  constructor(socket: Socket, onClose: () => void) {
+  /**
+   * @param opened the event of the socket that tells that bytes can leave: "connect" or "secureConnect"
+   * @param onClose called once, when the connection cannot be used any more
+   */
+  constructor(socket: Socket, opened: "connect" | "secureConnect", onClose: () => void) {
     this.socket = socket;
     this.#onClose = onClose;
+    socket.once(opened, () => {
+      this.#isOpen = true;
+      this.#unsent?.();
+      this.#unsent = undefined;
+    });
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("error", (error: Error) => {
       this.#error = error;
@@ -66,14 +77,27 @@ export class Http1Connection {
     return !this.#isDead && this.#isReusable && this.#sink === undefined;
   }
 
-  /** Sends one request. @throws {Error} when the last one is not over */
-  send(request: Buffer, sink: AnswerSink): void {
+  /**
+   * Sends one request. `request` is asked for its bytes when they leave at once, not into a buffer that waits for a
+   * handshake; what it throws, the sink hears.
+   *
+   * @throws {Error} when the last one is not over
+   */
+  send(request: () => Buffer, sink: AnswerSink): void {
     if (!this.isFree) throw new Error("Cannot send a request on a connection that is in use or closed");
     this.requests += 1;
     this.#sink = sink;
     this.#isHead = true;
     this.#rest = undefined;
-    this.socket.write(request);
+    const write = () => {
+      try {
+        this.socket.write(request());
+      } catch (error) {
+        this.destroy(error as Error);
+      }
+    };
+    if (this.#isOpen) write();
+    else this.#unsent = write;
   }
 
   /** Closes the connection; a request under way fails with `error`. */
@@ -113,11 +137,14 @@ export class Http1Connection {
     if (status < 200) return rest.length > 0 ? this.#readHead(rest) : undefined;
     const headers = readHeaders(lines);
     this.#isHead = false;
-    this.#isReusable = match[1] === "1" && headers.get("connection")?.toLowerCase() !== "close";
+    this.#isReusable = match[1] === "1" && !/(^|,)\s*close\s*(,|$)/i.test(headers.get("connection") ?? "");
     this.#body = bodyOf(status, headers);
     if (this.#body.kind === "close") this.#isReusable = false;
     this.#sink!.onHead(status, headers);
-    if (this.#body.kind === "length" && this.#body.left === 0) this.#over();
+    if (this.#body.kind === "length" && this.#body.left === 0) {
+      if (rest.length > 0) this.#isReusable = false;
+      this.#over();
+    }
     return rest.length > 0 ? rest : undefined;
   }
 
@@ -180,6 +207,7 @@ export class Http1Connection {
   #ended(): void {
     if (this.#isDead) return;
     this.#isDead = true;
+    this.#unsent = undefined;
     const sink = this.#sink;
     const isWhole = !this.#isHead && this.#body?.kind === "close" && this.#error === undefined;
     this.#sink = undefined;

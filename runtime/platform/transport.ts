@@ -15,7 +15,7 @@ import { ApiError, DeadlineError, type Status } from "../errors.ts";
 import { abortReason, type Clock } from "../ports.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../types.ts";
 import { parseWarnings } from "../warnings.ts";
-import type { Credentials } from "./authentication.ts";
+import type { Credentials, Identity } from "./authentication.ts";
 import { systemClock } from "./clock.ts";
 import { Connections } from "./connections.ts";
 
@@ -82,7 +82,7 @@ export class HttpTransport implements RestClient {
       const bytes = this.#streamOf(await this.#respond(options), options);
       return options.expectJson ? bytes.pipeThrough(jsonLines()) : bytes;
     }
-    const endTurn = await this.#connections.turn(options.abortSignal);
+    const endTurn = options.isUrgent ? () => {} : await this.#connections.turn(options.abortSignal);
     let body: Buffer;
     try {
       body = await this.#bodyOf(await this.#respond(options), options, Infinity);
@@ -106,38 +106,46 @@ export class HttpTransport implements RestClient {
   /** The answer, once its status is a success; credentials are refreshed once on 401. */
   async #respond(options: RequestOptions): Promise<Answer> {
     const { credentials } = this.#options;
-    for (let attempt = 1;; attempt++) {
+    let mayResend = options.method === "GET", mayRefresh = true;
+    while (true) {
       const given = credentials.headers();
-      const headers = given instanceof Promise ? await given : given;
+      const sent = { headers: given instanceof Promise ? await given : given, tls: credentials.tls() };
       let answer: Answer;
       try {
-        answer = await this.#send(options, headers);
+        answer = await this.#send(options, sent);
       } catch (error) {
         // The server may close a kept connection just as it is used again: a read is then sent once more.
-        if (attempt === 1 && options.method === "GET" && error instanceof UnreachableError && error.isStale) {
-          continue;
-        }
-        throw error;
+        if (!mayResend || !(error instanceof UnreachableError) || !error.isStale) throw error;
+        mayResend = false;
+        continue;
       }
       if (options.onWarning) {
         for (const text of parseWarnings(answer.headers.get("warning") ?? "")) options.onWarning(text);
       }
       if (answer.status >= 200 && answer.status < 300) return answer;
       const error = await this.#refusal(answer, options);
-      if (answer.status !== 401 || attempt > 1 || !await credentials.refresh()) throw error;
+      if (answer.status !== 401 || !mayRefresh || !await credentials.refresh(sent)) throw error;
+      mayRefresh = false;
     }
   }
 
   /** Sends the request and waits for the head of its answer. */
-  #send(options: RequestOptions, credentials: Record<string, string>): Promise<Answer> {
+  #send(options: RequestOptions, { headers: credentials, tls }: Identity): Promise<Answer> {
     const { clock, silenceMaxMs } = this.#options;
     const signal = options.abortSignal;
     return new Promise((resolve, reject) => {
       if (this.#isClosed) return reject(new Error(`Cannot ${describe(options)}: the connection was closed`));
       if (signal?.aborted) return reject(abortReason(signal));
-      const request = this.#requestBytes(options, credentials);
-      options.beforeSend?.();
-      const tls = this.#options.credentials.tls();
+      const bytes = this.#requestBytes(options, credentials);
+      let refusal: unknown;
+      const request = () => {
+        try {
+          options.beforeSend?.();
+        } catch (error) {
+          throw refusal = error;
+        }
+        return bytes;
+      };
       const connection = this.#connections.take(tls);
       const isStale = connection.requests > 0;
       const inbox = new Inbox();
@@ -147,7 +155,12 @@ export class HttpTransport implements RestClient {
           new DeadlineError(`Cannot ${describe(options)}: no answer within ${silenceMaxMs} ms`),
         );
       });
-      const onAbort = () => connection.destroy(abortReason(signal!));
+      const onAbort = () => {
+        const reason = abortReason(signal!);
+        // Its caller did not wait as long as we would have, and found the same.
+        if (reason instanceof DeadlineError) this.#connections.dropIdle();
+        connection.destroy(reason);
+      };
       signal?.addEventListener("abort", onAbort, { once: true });
       const isOver = () => {
         cancelDeadline();
@@ -173,7 +186,7 @@ export class HttpTransport implements RestClient {
         },
         onError: (error) => {
           isOver();
-          const isTold = error instanceof DeadlineError || signal?.aborted;
+          const isTold = error === refusal || error instanceof DeadlineError || signal?.aborted;
           reject(isTold ? error : new UnreachableError(options, this.server, error, isStale));
           inbox.onError(isTold ? error : cutOff(options, error));
         },

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Client } from "../../runtime/client.ts";
-import { ApiError, LeaseLostError } from "../../runtime/errors.ts";
+import { ApiError, DeadlineError, LeaseLostError } from "../../runtime/errors.ts";
 import { LeaderElection, type Lease } from "../../runtime/leader_election.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import type { LeaderElectionOptions } from "../../runtime/options.ts";
@@ -132,6 +132,102 @@ test("rule 35: a renewal that fails for the renew deadline ends the leadership a
   assert.is(clock.pending, 0);
 });
 
+test("rule 35: one renewal that meets silence costs one try, not the lease", async () => {
+  const { server, clock } = setUp();
+  const a = candidate("a", server, clock);
+  await clock.advance(1_000);
+  const aborted: unknown[] = [];
+  let tries = 0;
+  server.intercept = ({ method }, signal) => {
+    if (method !== "PUT" || tries++ > 0) return undefined;
+    signal?.addEventListener("abort", () => aborted.push(signal.reason));
+    return hang(signal);
+  };
+  await clock.advance(15_000);
+  assert.is(a.lost, undefined);
+  assert.ok(a.election.holds());
+  assert.ok(tries >= 4, `${tries} tries`);
+  assert.instance(aborted[0], DeadlineError, "the transport drops its idle connections for it");
+  await a.end();
+  assert.is(clock.pending, 0);
+});
+
+test("rule 35: within the deadline a renewal that meets silence is tried three times", async () => {
+  const { server, clock } = setUp();
+  const a = candidate("a", server, clock);
+  await clock.advance(1_000);
+  const tries: number[] = [];
+  server.intercept = () => {
+    tries.push(clock.monotonic());
+    return hang(); // heeds no signal
+  };
+  await clock.advance(8_999);
+  assert.is(a.lost, undefined);
+  await clock.advance(1);
+  assert.instance(a.lost, LeaseLostError);
+  assert.equal(tries.map(Math.round), [2_000, 5_333, 8_667]);
+  await a.end();
+  assert.is(clock.pending, 0);
+});
+
+test("rule 35: a renewal counts from when it was sent, and one that comes after its time not at all", async () => {
+  const { server, clock } = setUp();
+  const a = candidate("a", server, clock);
+  await clock.advance(1_000);
+  let answer = () => {};
+  server.intercept = ({ method }) =>
+    method === "PUT" ? new Promise<void>((resolve) => answer = resolve) : undefined;
+  await clock.advance(1_000); // sent at 2 s
+  await clock.advance(3_000);
+  server.intercept = () => hang();
+  answer(); // at 5 s
+  await clock.advance(6_999);
+  assert.ok(a.election.holds(), "until 12 s");
+  await clock.advance(1);
+  assert.not.ok(a.election.holds());
+  await a.end();
+
+  const late = setUp();
+  const b = candidate("b", late.server, late.clock);
+  await late.clock.advance(1_000);
+  const answers: (() => void)[] = [];
+  late.server.intercept = ({ method }) =>
+    method === "PUT" ? new Promise<void>((resolve) => answers.push(resolve)) : undefined;
+  await late.clock.advance(4_400); // sent at 2 s, given up at 5.33 s
+  late.server.intercept = () => hang();
+  assert.is(answers.length, 2);
+  answers[0]!();
+  await late.clock.advance(4_600);
+  assert.not.ok(b.election.holds(), "the answer to a try that was given up renews nothing");
+  await b.end();
+});
+
+test("rule 34: a try to acquire that meets silence is given up, too: a takeover then takes at most 20 s", async () => {
+  const { server, clock } = setUp();
+  const a = candidate("a", server, clock);
+  await settle();
+  const b = candidate("b", server, clock);
+  await clock.advance(20_001);
+  await a.end(); // As SIGKILL.
+  let hung = 0;
+  server.intercept = (_request, signal) => hung++ === 0 ? hang(signal) : undefined;
+  await clock.advance(20_000);
+  assert.ok(hung > 1 && b.acquired);
+  await b.end();
+});
+
+test("rule 34: how long another's lease lasts is what it says itself", async () => {
+  const { server, clock } = setUp();
+  const spec = { holderIdentity: "other", leaseDurationSeconds: 40 };
+  server.put("leases", { metadata: { name: "lock" }, spec });
+  const b = candidate("b", server, clock);
+  await clock.advance(39_000);
+  assert.not.ok(b.acquired);
+  await clock.advance(2_000);
+  assert.ok(b.acquired);
+  await b.end();
+});
+
 test("rule 36: a conflict on renewal is followed by a read, and until it is settled nobody leads here", async () => {
   const { server, clock } = setUp();
   const a = candidate("a", server, clock);
@@ -183,6 +279,16 @@ test("rule 37: a release sets an empty holder and a lease of 1 s, and is tried a
   await clock.advance(1_000);
   assert.ok(b.acquired);
   await b.end();
+});
+
+test("rule 37: a lease that another took meanwhile is not given back", async () => {
+  const { server, clock } = setUp();
+  const a = candidate("a", server, clock);
+  await clock.advance(1_000);
+  await a.end();
+  server.put("leases", { ...lease(server), spec: { ...lease(server).spec, holderIdentity: "other" } });
+  await a.election.release(new AbortController().signal);
+  assert.is(lease(server).spec?.holderIdentity, "other");
 });
 
 test("rule 37: one that does not lead releases nothing", async () => {

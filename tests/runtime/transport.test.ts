@@ -2,105 +2,29 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
+import type net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ApiError, DeadlineError, LeaseLostError } from "../../runtime/errors.ts";
+import { Client } from "../../runtime/client.ts";
 import { gatedRest } from "../../runtime/gate.ts";
-import type { Credentials } from "../../runtime/platform/authentication.ts";
+import { leases } from "../../runtime/leader_election.ts";
 import { tokenFileCredentials } from "../../runtime/platform/credentials.ts";
 import { HttpTransport } from "../../runtime/platform/transport.ts";
-import { until, within } from "../within.ts";
+import { until } from "../within.ts";
+import {
+  chunk,
+  chunkedHead,
+  failure,
+  get,
+  json,
+  noCredentials,
+  noTls,
+  serve,
+  withServer,
+  type Write,
+} from "./byte_server.ts";
 import { FakeClock } from "./fake_clock.ts";
-
-type Write = (text: string) => void;
-type Connection = { requests: string[]; socket: net.Socket };
-
-/** A server that calls `answer` with each request's head and body. */
-async function serve(answer: (request: string, write: Write, socket: net.Socket) => void) {
-  const connections: Connection[] = [];
-  const server = net.createServer((socket) => {
-    const connection: Connection = { requests: [], socket };
-    connections.push(connection);
-    let received = "";
-    socket.on("error", () => {});
-    socket.on("data", (chunk) => {
-      received += chunk.toString("latin1");
-      while (true) {
-        const end = received.indexOf("\r\n\r\n");
-        if (end < 0) return;
-        const length = Number(/content-length: (\d+)/i.exec(received.slice(0, end))?.[1] ?? 0);
-        if (received.length < end + 4 + length) return;
-        const request = received.slice(0, end + 4 + length);
-        received = received.slice(end + 4 + length);
-        connection.requests.push(request);
-        answer(request, (text) => socket.write(text), socket);
-      }
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const port = (server.address() as net.AddressInfo).port;
-  return {
-    port,
-    connections,
-    get requests() {
-      return connections.flatMap((connection) => connection.requests);
-    },
-    close() {
-      for (const { socket } of connections) socket.destroy();
-      return new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
-}
-
-const noTls = {};
-const noCredentials: Credentials = {
-  tls: () => noTls,
-  headers: () => ({}),
-  refresh: () => Promise.resolve(false),
-};
-const json = (body: unknown, status = "200 OK", more = "") => {
-  const text = JSON.stringify(body);
-  return `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n${more}\r\n${text}`;
-};
-const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
-const chunkedHead = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-
-async function withServer(
-  answer: (request: string, write: Write, socket: net.Socket) => void,
-  body: (
-    t: { transport: HttpTransport; clock: FakeClock; server: Awaited<ReturnType<typeof serve>> },
-  ) => Promise<void>,
-  credentials: Credentials = noCredentials,
-): Promise<void> {
-  const server = await serve(answer);
-  const clock = new FakeClock();
-  const transport = new HttpTransport({
-    server: `http://127.0.0.1:${server.port}/base/`,
-    defaultNamespace: "default",
-    credentials,
-    userAgent: "test/1",
-    clock,
-  });
-  try {
-    await within(10_000, body({ transport, clock, server }), "the transport");
-    assert.is(clock.pending, 0, "no timer is left");
-  } finally {
-    transport.close();
-    await server.close();
-  }
-}
-
-async function failure(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("It did not fail");
-}
-
-const get = { method: "GET", path: "/x", expectJson: true } as const;
 
 test("a request is sent as it should be, and its answer read: by length, in chunks, or to the end", async () => {
   const answers = [
@@ -151,6 +75,48 @@ test("a leader that lost its lease while a write waited for its turn does not se
     assert.instance(await refused, LeaseLostError);
     assert.ok(server.requests.every((request) => request.startsWith("GET")));
   });
+});
+
+test("rule 35: an urgent request does not wait for its turn: 60 writes, or five that hang, cost no lease", async () => {
+  const waiting: Write[] = [];
+  await withServer((request, write) => {
+    if (request.includes("/leases/")) write(json({ renewed: true }));
+    else waiting.push(write);
+  }, async ({ transport, server }) => {
+    const client = new Client(transport, { fieldManager: "test", isUrgent: true });
+    const writes = Array.from({ length: 60 }, () => transport.performRequest({ ...get, method: "PATCH" }));
+    await until(2_000, "all connections to be in use", () => waiting.length === 5);
+    const renewed: unknown = await client.get(leases, { namespace: "n", name: "lock" });
+    assert.equal(renewed, { renewed: true });
+    assert.is(server.connections.length, 6);
+    for (let left = 60; left > 0; left--) {
+      await until(2_000, "the next write", () => waiting.length > 0, 1);
+      waiting.shift()!(json({}));
+    }
+    await Promise.all(writes);
+    assert.is(server.connections.length, 6, "no more for what came after");
+  });
+});
+
+test("a request that its caller gives up for silence drops the idle connections, one that is stopped does not", async () => {
+  let isSilent = false;
+  for (
+    const [reason, connections] of [[new DeadlineError("silent"), 3], [new Error("stopped"), 2]] as const
+  ) {
+    isSilent = false;
+    await withServer((_request, write) => isSilent || write(json({})), async ({ transport, server }) => {
+      await Promise.all([transport.performRequest(get), transport.performRequest(get)]);
+      isSilent = true;
+      const stop = new AbortController();
+      const failing = failure(transport.performRequest({ ...get, abortSignal: stop.signal }));
+      await until(2_000, "the request to arrive", () => server.requests.length === 3, 1);
+      stop.abort(reason);
+      assert.is(await failing, reason);
+      isSilent = false;
+      await transport.performRequest(get);
+      assert.is(server.connections.length, connections);
+    });
+  }
 });
 
 test("answers in pieces of one byte are read like whole ones", async () => {
@@ -356,16 +322,30 @@ test("a stream gives bytes as they come, ends in good order, and says when it wa
 
 test("a reader that does not keep up holds the server back, and gets everything in the end", async () => {
   const line = `${"x".repeat(65_535)}\n`;
-  await withServer((_request, write) => {
+  const all = 1_000;
+  let written = 0;
+  await withServer((_request, write, socket) => {
     write(chunkedHead);
-    for (let index = 0; index < 200; index++) write(chunk(line));
-    write("0\r\n\r\n");
+    const next = () => {
+      while (written < all) {
+        written += 1;
+        if (!socket.write(chunk(line))) return void socket.once("drain", next);
+      }
+      write("0\r\n\r\n");
+    };
+    next();
   }, async ({ transport }) => {
     const stream = await transport.performRequest({ method: "GET", path: "/w", expectStream: true });
-    await new Promise((resolve) => setImmediate(resolve));
+    let before = -1;
+    await until(5_000, "the server to be held back", () => {
+      const isHeld = written === before;
+      before = written;
+      return isHeld;
+    }, 50);
+    assert.ok(written < all, "the rest waits at the server");
     let bytes = 0;
     for await (const part of stream) bytes += part.length;
-    assert.is(bytes, 200 * 65_536);
+    assert.is(bytes, all * 65_536);
   });
 });
 
