@@ -164,7 +164,9 @@ export class SplitClient implements ResourceClient {
     // A subresource may answer with another kind (Scale, for example), whose version says nothing about the object.
     if (!this.#pending || options.dryRun || !name || object.kind !== resource.kind) return answer;
     for (const informer of this.#lookup(resource)) {
-      if (!informer.covers(object)) continue;
+      // What the cache holds will leave it or change there, also where its selector does not tell, or no longer fits.
+      const cached = informer.get({ namespace, name }) as KubernetesObject | undefined;
+      if (!informer.covers(object) && (!cached || cached.metadata?.uid !== uid)) continue;
       // The last finalizer removed: the object is gone, and no later version of it will ever show.
       const isGone = object.metadata?.deletionTimestamp !== undefined && !object.metadata.finalizers?.length;
       const shows = isGone ? "gone" : "written";
