@@ -50,12 +50,15 @@ export class RateLimiter {
     this.#failures.delete(key);
   }
 
-  /** Forgets all failures and debts. Answers with the keys that had failed. */
-  reset(): string[] {
-    const failed = [...this.#failures.keys()];
+  /** The keys that failed and have not succeeded since. */
+  failed(): string[] {
+    return [...this.#failures.keys()];
+  }
+
+  /** Forgets all failures and debts. */
+  reset(): void {
     this.#failures.clear();
     this.#tokens = this.#options.burst;
-    return failed;
   }
 
   /** Failures in a row. */

@@ -19,6 +19,7 @@ import type { Logger } from "./logger.ts";
 import { controllerOf, keyOf, parseKey } from "./metadata.ts";
 import type { RuntimeMetrics } from "./metrics.ts";
 import type { Context, ControllerOptions, EventRecorder, Predicate, Request, Result } from "./options.ts";
+import { nameOf } from "./paths.ts";
 import { type Clock, linkedController, withDeadline } from "./ports.ts";
 import { OLDER_LISTS_MAX } from "./reflector.ts";
 import { type InformerLookup, type PendingWrite, SplitClient } from "./split_client.ts";
@@ -31,6 +32,13 @@ const WORKERS = 10;
 const RECONCILE_TIMEOUT_MS = 300_000;
 /** An aborted reconcile that goes on has this long before its worker is given to another key. */
 const ABANDON_AFTER_MS = 10_000;
+/**
+ * After an outage of this long the keys that failed are tried again at once. A shorter one costs a key no more than about
+ * as long again, and a watch that breaks each few seconds must not undo all back-off.
+ */
+const OUTAGE_MIN_MS = 3_000;
+/** After one of this long their delays start anew as well: what they failed for is over. */
+const OUTAGE_FORGET_MS = 30_000;
 /** Longest wait for a cache to show a write: a watch event takes milliseconds. */
 const OWN_WRITE_TIMEOUT_MS = 5_000;
 
@@ -120,21 +128,37 @@ export class Controller {
   ): () => void {
     const add = (keys: string[], priority: number) =>
       keys.forEach((key) => this.queue.add(key, { priority }));
+    const says = (ask: () => boolean | undefined) => this.#ask("predicate", ask, true) ?? true;
+    const keys = (
+      ...objects: KubernetesObject[]
+    ) => [...new Set(objects.flatMap((object) => this.#ask("map", () => keysOf(object), [])))];
     return informer.on({
       add: (object, initial) => {
-        if (predicate?.create?.(object) ?? true) add(keysOf(object), initial ? LOW_PRIORITY : 0);
+        if (says(() => predicate?.create?.(object))) add(keys(object), initial ? LOW_PRIORITY : 0);
       },
       update: (before, after) => {
-        if (!(predicate?.update?.(before, after) ?? true)) return;
+        if (!says(() => predicate?.update?.(before, after))) return;
         // Also whom it belonged to before: that one has lost it.
-        add([...new Set([...keysOf(before), ...keysOf(after)])], before === after ? LOW_PRIORITY : 0);
+        add(keys(before, after), before === after ? LOW_PRIORITY : 0);
       },
       delete: (object) => {
-        if (predicate?.delete?.(object) ?? true) add(keysOf(object), 0);
+        if (says(() => predicate?.delete?.(object))) add(keys(object), 0);
       },
-      // After an outage of an hour a key may have a quarter of an hour to wait; what it failed for is over.
-      recovered: () => this.queue.retryFailed(),
+      recovered: (outageMs) => {
+        if (outageMs >= OUTAGE_MIN_MS) this.queue.retryFailed({ forget: outageMs >= OUTAGE_FORGET_MS });
+      },
     });
+  }
+
+  /** Asks a function of the user's. One that throws is counted and logged, and `otherwise` is its answer. */
+  #ask<Answer>(what: string, ask: () => Answer, otherwise: Answer): Answer {
+    try {
+      return ask();
+    } catch (error) {
+      this.#environment.metrics.handlerErrors.inc({ kind: nameOf(this.#options.for) });
+      this.#log.error(`A ${what} threw`, error instanceof Error ? error : messageOf(error));
+      return otherwise;
+    }
   }
 
   async #work(stopping: AbortSignal, abort: AbortSignal): Promise<void> {
@@ -156,9 +180,9 @@ export class Controller {
     const { clock } = this.#environment;
     const timeoutMs = this.#options.reconcileTimeoutMs ?? RECONCILE_TIMEOUT_MS;
     const { controller, unlink } = linkedController(abort);
-    let hasTimedOut = false;
     const cancel = clock.setTimer(timeoutMs, () => {
-      hasTimedOut = true;
+      // Here and not at the end, which may never come.
+      this.#environment.metrics.reconcileTimeouts.inc(this.#labels);
       controller.abort(new Error(`The reconcile took longer than ${timeoutMs} ms`));
     });
     const client = new SplitClient(this.#environment.client, this.#environment.lookup, {
@@ -176,10 +200,15 @@ export class Controller {
       now: () => clock.now(),
     };
     const startedAtMs = clock.monotonic();
-    const reconciled = this.#reconcile(request, context, () => hasTimedOut).then((outcome) => {
+    const reconciled = this.#reconcile(request, context).then((outcome) => {
       cancel();
       this.#environment.metrics.reconcileTime.observe(this.#labels, (clock.monotonic() - startedAtMs) / 1000);
-      this.#after(key, outcome, log);
+      try {
+        this.#after(key, outcome, log);
+      } catch (error) {
+        // What was thrown could not even be logged: that is this key's trouble, and must not end the process.
+        log.error("Reconciler error that cannot be described", messageOf(error));
+      }
     });
     const held = reconciled
       .then(() => this.#settle(client.pending(), stopping, log))
@@ -199,16 +228,14 @@ export class Controller {
   async #reconcile(
     request: Request,
     context: Context,
-    hasTimedOut: () => boolean,
   ): Promise<{ result: Result | undefined } | { error: unknown }> {
-    const { metrics } = this.#environment;
     try {
-      return { result: await this.#options.reconcile(request, context) ?? undefined };
+      const result = await this.#options.reconcile(request, context) ?? undefined;
+      if (Number.isNaN(result?.requeueAfterMs)) throw new RangeError("Cannot reconcile again after NaN ms");
+      return { result };
     } catch (error) {
-      if (!(error instanceof Error)) metrics.reconcilePanics.inc(this.#labels);
+      if (!(error instanceof Error)) this.#environment.metrics.reconcilePanics.inc(this.#labels);
       return { error };
-    } finally {
-      if (hasTimedOut()) metrics.reconcileTimeouts.inc(this.#labels);
     }
   }
 
@@ -224,10 +251,10 @@ export class Controller {
         metrics.terminalErrors.inc(this.#labels);
         log.error("Reconciler error, not retried", error);
       } else {
-        log.error("Reconciler error", error instanceof Error ? error : messageOf(error), {
-          failures: this.queue.failures(key) + 1,
-        });
         this.queue.addRateLimited(key);
+        log.error("Reconciler error", error instanceof Error ? error : messageOf(error), {
+          failures: this.queue.failures(key),
+        });
       }
       return;
     }

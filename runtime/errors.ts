@@ -131,5 +131,14 @@ export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message || error.name;
   return typeof error === "string"
     ? error
-    : `a thrown ${error === null ? "null" : typeof error}: ${String(error)}`;
+    : `a thrown ${error === null ? "null" : typeof error}: ${textOf(error)}`;
+}
+
+/** Any value as text. `String` itself throws for an object without a prototype. */
+export function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return Object.prototype.toString.call(value);
+  }
 }

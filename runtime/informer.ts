@@ -33,8 +33,8 @@ export interface InformerHandler<Read = KubernetesObject> {
   update?(before: Read, after: Read): void;
   /** `last` is the last state known; `unseen`: the deletion itself was missed, so that state may be old. */
   delete?(last: Read, unseen: boolean): void;
-  /** The API server is heard again after a failure. */
-  recovered?(): void;
+  /** The API server is heard again after a failure that took `outageMs`. */
+  recovered?(outageMs: number): void;
 }
 
 /** A write that the cache will show: one of ours, or the one of somebody else that ours met. */
@@ -82,6 +82,16 @@ export function informerId(resource: AnyResource, options: Selection): string {
   ]);
 }
 
+/** One list and watch, of one namespace or of all. */
+interface Source {
+  readonly listWatch: ListWatch;
+  readonly namespace: string | undefined;
+  hasSynced: boolean;
+  heardAtMs: number | undefined;
+  /** What fails, and since when; undefined while nothing does. */
+  failure: { message: string; sinceMs: number; loggedAtMs: number } | undefined;
+}
+
 /** A cache of one kind. Made by `manager.informer()`. */
 export class Informer<Read = KubernetesObject> {
   readonly resource: AnyResource;
@@ -94,13 +104,10 @@ export class Informer<Read = KubernetesObject> {
   readonly #store = new Store();
   readonly #environment: InformerEnvironment;
   readonly #options: InformerOptions<Read>;
-  readonly #sources: { listWatch: ListWatch; namespace: string | undefined; hasSynced: boolean }[];
+  readonly #sources: Source[];
   readonly #handlers = new Set<InformerHandler>();
   readonly #waiters = new Set<{ isMet: () => boolean; settle: () => void }>();
   readonly #labels: { kind: string };
-  #heardAtMs: number | undefined;
-  #lastError: string | undefined;
-  #lastLogAtMs = -Infinity;
   #isStarted = false;
 
   constructor(
@@ -141,7 +148,7 @@ export class Informer<Read = KubernetesObject> {
 
   /** What the last attempt failed with; undefined when it did not. */
   get lastError(): string | undefined {
-    return this.#lastError;
+    return this.#sources.find(({ failure }) => failure !== undefined)?.failure?.message;
   }
 
   /** The object, frozen; undefined when the cache has none of that name. */
@@ -166,7 +173,14 @@ export class Informer<Read = KubernetesObject> {
 
   /** Adds an index; one of that name that is there already stays. */
   addIndex(name: string, indexer: (object: Read) => string[]): void {
-    this.#store.addIndex(name, indexer as Indexer);
+    this.#store.addIndex(name, (object) => {
+      try {
+        return (indexer as Indexer)(object);
+      } catch (error) {
+        this.#handlerFailed(error, "An indexer");
+        return []; // Not found by this index; what it follows from is told in the log.
+      }
+    });
   }
 
   /** Adds a handler; it is told of everything present first. Returns the function that takes it off again. */
@@ -252,9 +266,13 @@ export class Informer<Read = KubernetesObject> {
     }
   }
 
-  /** Milliseconds since the API server was last heard; undefined before the first answer. */
+  /**
+   * Milliseconds since the API server was last heard, by the source that waits longest; undefined before each had its
+   * first answer.
+   */
   ageMs(): number | undefined {
-    return this.#heardAtMs === undefined ? undefined : this.#environment.clock.monotonic() - this.#heardAtMs;
+    const heardAtMs = Math.min(...this.#sources.map((source) => source.heardAtMs ?? -Infinity));
+    return heardAtMs === -Infinity ? undefined : this.#environment.clock.monotonic() - heardAtMs;
   }
 
   /** True when nothing at all happened for longer than any attempt takes: only a restart can help then. */
@@ -264,16 +282,18 @@ export class Informer<Read = KubernetesObject> {
       this.#sources.some(({ listWatch }) => nowMs - listWatch.activeAtMs > STUCK_AFTER_MS);
   }
 
-  #source(namespace: string | undefined) {
+  #source(namespace: string | undefined): Source {
     const { client, clock, random } = this.#environment;
     const selection: Selection = {
       namespace,
       labelSelector: this.labelSelector,
       fieldSelector: this.fieldSelector,
     };
-    const source = {
+    const source: Source = {
       namespace,
       hasSynced: false,
+      heardAtMs: undefined,
+      failure: undefined,
       listWatch: new ListWatch({
         client,
         resource: this.resource,
@@ -282,14 +302,14 @@ export class Informer<Read = KubernetesObject> {
         random,
         onEffect: (effect) => this.#effect(effect, source),
         onHeard: () => {
-          this.#heardAtMs = clock.monotonic();
+          source.heardAtMs = clock.monotonic();
         },
       }),
     };
     return source;
   }
 
-  #effect(effect: Effect, source: { namespace: string | undefined; hasSynced: boolean }): void {
+  #effect(effect: Effect, source: Source): void {
     const { log, metrics } = this.#environment;
     switch (effect.type) {
       case "replace":
@@ -299,7 +319,7 @@ export class Informer<Read = KubernetesObject> {
           !source.hasSynced,
         );
         source.hasSynced = true;
-        this.#recovered();
+        this.#recovered(source);
         this.#wake();
         return;
       case "upsert":
@@ -309,7 +329,7 @@ export class Informer<Read = KubernetesObject> {
         this.#tell(this.#store.remove(this.#trim(effect.object)), false);
         return;
       case "progress":
-        this.#recovered();
+        this.#recovered(source);
         this.#wake();
         return;
       case "restart":
@@ -321,25 +341,31 @@ export class Informer<Read = KubernetesObject> {
         return;
       case "error":
         metrics?.informerErrors.inc({ ...this.#labels, code: effect.code });
-        this.#failed(effect.message);
+        this.#failed(source, effect.message, effect.code === "silent");
     }
   }
 
   /** The same failure is logged once a minute: while a server is down it comes every few seconds. */
-  #failed(message: string): void {
+  #failed(source: Source, message: string, wasSilent: boolean): void {
     const nowMs = this.#environment.clock.monotonic();
-    const isNew = message !== this.#lastError || nowMs - this.#lastLogAtMs >= REPEAT_LOG_MS;
-    this.#lastError = message;
+    const { failure } = source;
+    const isNew = message !== failure?.message || nowMs - failure.loggedAtMs >= REPEAT_LOG_MS;
+    source.failure = {
+      message,
+      // Silence is noticed late.
+      sinceMs: failure?.sinceMs ?? (wasSilent ? source.heardAtMs ?? nowMs : nowMs),
+      loggedAtMs: isNew ? nowMs : failure!.loggedAtMs,
+    };
     if (!isNew) return;
-    this.#lastLogAtMs = nowMs;
     this.#environment.log.warn("Cannot follow a kind, trying again", { ...this.#labels, error: message });
   }
 
-  #recovered(): void {
-    if (this.#lastError === undefined) return;
+  #recovered(source: Source): void {
+    if (source.failure === undefined) return;
+    const outageMs = this.#environment.clock.monotonic() - source.failure.sinceMs;
+    source.failure = undefined;
     this.#environment.log.info("Following the kind again", this.#labels);
-    this.#lastError = undefined;
-    for (const handler of [...this.#handlers]) this.#call(() => handler.recovered?.());
+    for (const handler of [...this.#handlers]) this.#call(() => handler.recovered?.(outageMs));
   }
 
   #trim(object: KubernetesObject): KubernetesObject {
@@ -353,7 +379,7 @@ export class Informer<Read = KubernetesObject> {
       const identity = { name, uid, resourceVersion, ...(namespace === undefined ? {} : { namespace }) };
       return { ...kept, apiVersion, kind, metadata: { ...kept.metadata, ...identity } };
     } catch (error) {
-      this.#handlerFailed(error, "transform");
+      this.#handlerFailed(error, "A transform");
       return object;
     }
   }
@@ -374,14 +400,14 @@ export class Informer<Read = KubernetesObject> {
     try {
       handler();
     } catch (error) {
-      this.#handlerFailed(error, "handler");
+      this.#handlerFailed(error, "A handler");
     }
   }
 
   #handlerFailed(error: unknown, what: string): void {
     this.#environment.metrics?.handlerErrors.inc(this.#labels);
     this.#environment.log.error(
-      `A ${what} threw`,
+      `${what} threw`,
       error instanceof Error ? error : messageOf(error),
       this.#labels,
     );
@@ -430,9 +456,11 @@ export class Informer<Read = KubernetesObject> {
     metrics.informerRestarts.inc({ ...this.#labels, reason: "ended" }, 0);
     metrics.informerBadEvents.inc(this.#labels, 0);
     metrics.handlerErrors.inc(this.#labels, 0);
-    metrics.registry.onCollect(() => {
-      metrics.informerObjects.set(this.#labels, this.size);
-      metrics.informerAge.set(this.#labels, (this.ageMs() ?? 0) / 1000);
+    const madeAtMs = this.#environment.clock.monotonic();
+    metrics.informers.push({
+      kind: this.#labels.kind,
+      size: () => this.size,
+      ageMs: () => this.ageMs() ?? this.#environment.clock.monotonic() - madeAtMs,
     });
   }
 }

@@ -63,6 +63,10 @@ export class ListWatch {
   /** Lists and watches until the signal is aborted. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // Asked for while no watch was there to be interrupted; a list under way may have begun too early for them.
+      if (this.#state.phase.name === "watch" && this.#relistWaiters.length > 0) {
+        this.#step({ type: "relist", why: "asked for before the watch" });
+      }
       const { phase } = this.#state;
       const { controller, unlink } = linkedController(signal);
       this.#interrupt = () => controller.abort(new Error("Interrupted by a relist"));
@@ -111,6 +115,8 @@ export class ListWatch {
         ...selection,
         ...(phase.isWhole ? { limit: 0 } : {}),
         continueToken: phase.continueToken,
+        // Each refusal is the reflector's to count, to show and to wait after.
+        isRetried: false,
         signal: controller.signal,
       });
       const page = await withDeadline(clock, PAGE_MAX_MS, request, late);
@@ -121,8 +127,6 @@ export class ListWatch {
     }
     if (this.#state.phase.name !== "watch") return;
     for (const waiter of this.#listWaiters.splice(0)) waiter();
-    // Somebody asked while the list was under way: it may have been too early for them.
-    if (this.#relistWaiters.length > 0) this.#step({ type: "relist", why: "asked during a list" });
   }
 
   async #watch(phase: Phase & { name: "watch" }, controller: AbortController): Promise<void> {

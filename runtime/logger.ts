@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ApiError } from "./errors.ts";
+import { ApiError, textOf } from "./errors.ts";
 import type { Clock, LineSink } from "./ports.ts";
 import { standardError, systemClock } from "./platform/clock.ts";
 
@@ -52,7 +52,9 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const write = (at: Level, message: string, more: Fields | undefined) => {
     if (order[at] < order[level]) return;
     const ts = new Date(clock.now()).toISOString();
-    sink(toLine({ level: at, ts, ...(name ? { logger: name } : {}), msg: message, ...fields, ...more }));
+    const own = { level: at, ts, ...(name ? { logger: name } : {}), msg: message };
+    // First in the line, and whatever fields of these names say.
+    sink(toLine({ ...own, ...fields, ...more, ...own }));
   };
   return {
     debug: (message, more) => write("debug", message, more),
@@ -71,7 +73,7 @@ function toLine(entry: Fields): string {
   } catch {
     const flat = Object.entries(entry).map(([name, value]) => [
       name,
-      typeof value === "object" || typeof value === "bigint" ? String(value) : value,
+      typeof value === "object" || typeof value === "bigint" ? textOf(value) : value,
     ]);
     return JSON.stringify(Object.fromEntries(flat));
   }
@@ -80,10 +82,10 @@ function toLine(entry: Fields): string {
 /** What a line says of an error: message, reason, and the messages of its causes; no stack, no response body. */
 export function describeError(error: unknown): Fields {
   if (error === undefined) return {};
-  if (!(error instanceof Error)) return { error: String(error) };
+  if (!(error instanceof Error)) return { error: textOf(error) };
   const causes: string[] = [];
   for (let cause = error.cause, depth = 0; cause !== undefined && depth < 5; depth++) {
-    causes.push(cause instanceof Error ? cause.message : String(cause));
+    causes.push(cause instanceof Error ? cause.message : textOf(cause));
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   return {

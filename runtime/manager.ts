@@ -10,7 +10,7 @@
 
 import { Client, type ResourceClient } from "./client.ts";
 import { Controller } from "./controller.ts";
-import { CacheSyncError, DeadlineError } from "./errors.ts";
+import { CacheSyncError, DeadlineError, messageOf } from "./errors.ts";
 import { BackgroundEventRecorder } from "./events.ts";
 import { type Gate, gatedRest } from "./gate.ts";
 import { Informer, informerId } from "./informer.ts";
@@ -35,6 +35,8 @@ const GRACEFUL_STOP_MS = 8_000;
 const GRACE_BEFORE_ABORT = 0.5;
 /** Never for the last second: caches, lease and port need some of it. */
 const RELEASE_TIMEOUT_MS = 1_000;
+/** What was recorded last is worth a moment, and not the orderly stop. */
+const EVENTS_TIMEOUT_MS = 2_000;
 const RESYNC_MS = 36_000_000;
 
 /**
@@ -74,8 +76,12 @@ export class Manager {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.log = options.log ?? createLogger({ clock: this.#clock });
-    this.metrics = new MetricsRegistry();
+    this.metrics = new MetricsRegistry((error) => {
+      this.#metrics.collectorErrors.inc();
+      this.log.error("A metrics collector threw", error);
+    });
     this.#metrics = createRuntimeMetrics(this.metrics);
+    this.#metrics.collectorErrors.inc({}, 0);
     const warnings = new WarningHandler(this.log.named("api_warnings"), this.#metrics.warnings);
     this.#gate = {
       mayWrite: () => true,
@@ -99,7 +105,7 @@ export class Manager {
     if (options.leaderElection) {
       const electing = gatedRest(options.rest, { ...this.#gate, mayWrite: () => true });
       const election = new LeaderElection({ identity: instance, ...options.leaderElection }, {
-        client: new Client(electing, clientOptions),
+        client: new Client(electing, { ...clientOptions, isUrgent: true }),
         clock: this.#clock,
         random: this.#random,
         log: this.log.named("leader_election"),
@@ -130,8 +136,12 @@ export class Manager {
     const present = this.#informersOf(resource).find((one) => one.id === id);
     if (!present) return this.#addInformer(resource, options);
     const entry = this.#informers.get(nameOf(resource))!.find((one) => one.informer === present)!;
-    if (options.transform && entry.transform !== options.transform) {
-      throw new TypeError(`Cannot share the informer of ${nameOf(resource)}: it has another transform`);
+    if (entry.transform !== options.transform) {
+      throw new TypeError(
+        `Cannot share the informer of ${nameOf(resource)}: it has ${
+          options.transform ? "another" : "a"
+        } transform`,
+      );
     }
     for (const [name, indexer] of Object.entries(options.indexers ?? {})) {
       present.addIndex(name, indexer as (object: KubernetesObject) => string[]);
@@ -215,13 +225,16 @@ export class Manager {
       abort.abort(error);
     };
     const running: Promise<void>[] = [];
+    // The lease is kept for as long as reconciles go on.
+    const working = new AbortController();
+    let renewal: Promise<void> | undefined;
     const releaseTimer = this.#holdOpen(stopping);
     try {
       for (const entry of [...this.#informers.values()].flat()) this.#runInformer(entry.informer);
       await this.#synced(stopping);
       if (this.#election) {
         await this.#election.acquire(stopping);
-        running.push(this.#election.keep(stopping).catch(fail));
+        renewal = this.#election.keep(working.signal).catch(fail);
       }
       this.#state = "running";
       this.log.info("Starting controllers", { controllers: this.#controllers.map(({ name }) => name) });
@@ -234,36 +247,45 @@ export class Manager {
     }
     this.#state = "stopping";
     releaseTimer();
-    await this.#stop(running, abort, caches).catch((error) => {
+    await this.#stopWorking(running, abort).catch((error) => {
       failure ??= error;
     });
+    working.abort(new Error("The work is over"));
+    await renewal;
+    caches.abort(new Error("The process is stopping"));
+    await Promise.all(this.#cacheRuns);
+    await this.#release();
     if (failure !== undefined) throw failure;
     this.log.info("Stopped");
   }
 
-  /** Controllers, then caches, then the lease; each step bounded. */
-  async #stop(running: Promise<void>[], abort: AbortController, caches: AbortController): Promise<void> {
+  /**
+   * Ends the controllers, and writes the events that they recorded; both bounded.
+   *
+   * @throws {DeadlineError} when reconciles went on
+   */
+  async #stopWorking(running: Promise<void>[], abort: AbortController): Promise<void> {
     const stopMs = this.#options.gracefulStopMs ?? GRACEFUL_STOP_MS;
     const cancelAbort = this.#clock.setTimer(stopMs * GRACE_BEFORE_ABORT, () => {
       abort.abort(new Error("The process is stopping"));
     });
     // Work that was aborted because the lease is lost gets no time to end: the next leader begins soon.
-    const drainMs = abort.signal.aborted ? 0 : stopMs - RELEASE_TIMEOUT_MS;
+    const drainMs = abort.signal.aborted ? 0 : Math.max(0, stopMs - RELEASE_TIMEOUT_MS);
+    const endMs = this.#clock.monotonic() + drainMs;
     const late = new DeadlineError(`Stopped without waiting any longer: reconciles went on for ${stopMs} ms`);
-    const work = Promise.all([...running, this.#recorder.flushed()]);
-    let failure: unknown;
     try {
-      await withDeadline(this.#clock, Math.max(0, drainMs), work, () => late);
-    } catch (error) {
-      failure = error;
+      await withDeadline(this.#clock, drainMs, Promise.all(running), () => late);
     } finally {
       cancelAbort();
       if (!abort.signal.aborted) abort.abort(new Error("The process has stopped"));
     }
-    caches.abort(new Error("The process is stopping"));
-    await Promise.all(this.#cacheRuns);
-    await this.#release();
-    if (failure !== undefined) throw failure;
+    const eventsMs = Math.min(EVENTS_TIMEOUT_MS, Math.max(0, endMs - this.#clock.monotonic()));
+    const unwritten = new DeadlineError(`Events were not written within ${eventsMs} ms`);
+    try {
+      await withDeadline(this.#clock, eventsMs, this.#recorder.flushed(), () => unwritten);
+    } catch (error) {
+      this.log.warn("Stopping without the last events", { error: messageOf(error) });
+    }
   }
 
   async #release(): Promise<void> {

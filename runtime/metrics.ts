@@ -88,6 +88,16 @@ export const queueBuckets = [10e-9, 100e-9, 1e-6, 10e-6, 100e-6, 1e-3, 10e-3, 10
 export class MetricsRegistry {
   readonly #families = new Map<string, Family>();
   readonly #collectors: (() => void)[] = [];
+  readonly #onError: (error: unknown) => void;
+
+  /** @param onError hears what a collector threw, and the others are read all the same; default: the reading fails */
+  constructor(
+    onError = (error: unknown): void => {
+      throw error;
+    },
+  ) {
+    this.#onError = onError;
+  }
 
   /** Calls `collect` before each reading, to set gauges that are worked out. */
   onCollect(collect: () => void): void {
@@ -134,7 +144,7 @@ export class MetricsRegistry {
     const byName = new Map(all.map(({ name, series }) => [name, series]));
     this.onCollect(() => {
       for (const { series } of all) series.clear();
-      for (const { name, labels, value } of measure()) byName.get(name)?.set(seriesKey(labels), value);
+      for (const { name, labels, value } of [...measure()]) byName.get(name)?.set(seriesKey(labels), value);
     });
   }
 
@@ -176,9 +186,15 @@ export class MetricsRegistry {
 
   /** The text that Prometheus scrapes. */
   text(): string {
-    for (const collect of this.#collectors) collect();
+    for (const collect of this.#collectors) {
+      try {
+        collect();
+      } catch (error) {
+        this.#onError(error);
+      }
+    }
     return [...this.#families.values()].flatMap((family) => [
-      `# HELP ${family.name} ${family.help}`,
+      `# HELP ${family.name} ${family.help.replace(/[\\\n]/g, escaped)}`,
       `# TYPE ${family.name} ${family.kind}`,
       ...family.lines(),
     ]).join("\n") + "\n";
@@ -201,23 +217,48 @@ export class MetricsRegistry {
   }
 }
 
+/** The same labels are the same series, in whatever order they are given. */
 function seriesKey(labels: Labels): string {
-  return Object.entries(labels).map(([name, value]) => `${name}="${escape(value)}"`).join(",");
+  return Object.keys(labels).sort()
+    .map((name) => `${name}="${labels[name]!.replace(/[\\"\n]/g, escaped)}"`).join(",");
 }
 
-function escape(value: string): string {
-  return value.replace(/[\\"\n]/g, (found) => found === "\n" ? "\\n" : `\\${found}`);
+function escaped(found: string): string {
+  return found === "\n" ? "\\n" : `\\${found}`;
 }
 
 /** The metrics that every manager has. */
 export type RuntimeMetrics = ReturnType<typeof createRuntimeMetrics>;
 
+/** What one informer shows; a kind may have several. */
+export interface InformerCosts {
+  kind: string;
+  size(): number;
+  ageMs(): number;
+}
+
 /** Registers the metrics of controllers, queues, informers, leader election and the client. */
 export function createRuntimeMetrics(registry: MetricsRegistry) {
   const counter = (name: string, help: string) => registry.counter(name, help);
   const gauge = (name: string, help: string) => registry.gauge(name, help);
+  const informers: InformerCosts[] = [];
+  registry.gauges({
+    informer_objects: "Objects in the caches of this kind.",
+    informer_cache_age_seconds:
+      "Time since the API server was last heard on this kind, by the cache that waits longest.",
+  }, () =>
+    [...Map.groupBy(informers, ({ kind }) => kind)].flatMap(([kind, all]) => [
+      { name: "informer_objects", labels: { kind }, value: all.reduce((sum, one) => sum + one.size(), 0) },
+      {
+        name: "informer_cache_age_seconds",
+        labels: { kind },
+        value: Math.max(...all.map((one) => one.ageMs())) / 1000,
+      },
+    ]));
   return {
     registry,
+    /** The informers whose size and age are shown. */
+    informers,
     reconcileTotal: counter("controller_runtime_reconcile_total", "Reconciles per controller and result."),
     reconcileErrors: counter(
       "controller_runtime_reconcile_errors_total",
@@ -260,11 +301,6 @@ export function createRuntimeMetrics(registry: MetricsRegistry) {
     leader: gauge("leader_election_master_status", "1 while this process leads."),
     requests: counter("rest_client_requests_total", "Requests to the API server by status code and method."),
     warnings: counter("rest_client_warnings_total", "Warnings in answers of the API server."),
-    informerObjects: gauge("informer_objects", "Objects in the cache."),
-    informerAge: gauge(
-      "informer_cache_age_seconds",
-      "Time since the API server was last heard on this kind.",
-    ),
     informerLists: counter("informer_lists_total", "Full lists of this kind."),
     informerRestarts: counter(
       "informer_watch_restarts_total",
@@ -278,6 +314,7 @@ export function createRuntimeMetrics(registry: MetricsRegistry) {
       "informer_bad_events_total",
       "Watch events and list items that could not be used.",
     ),
+    collectorErrors: counter("metrics_collector_errors_total", "Metrics that could not be worked out."),
     handlerErrors: counter("informer_handler_errors_total", "Handlers that threw."),
     events: counter("event_recorder_events_total", "Kubernetes events by outcome."),
   };

@@ -139,13 +139,13 @@ export interface LeaderElectionOptions {
 /** What a manager needs. */
 export interface ManagerOptions {
   rest: RestClient;
-  /** Field manager, reporting controller of events, and part of the user agent: `database-operator`. */
+  /** Field manager, and reporting controller of events: `database-operator`. */
   name: string;
   /** False or absent: this process is the only one and always leads. */
   leaderElection?: LeaderElectionOptions | false;
   /** Only these namespaces are watched; empty or absent: all. */
   watchNamespaces?: string[];
-  /** Where health and metrics are served; false or absent: nowhere. */
+  /** Where health and metrics are served, on every address when no host is named; false or absent: nowhere. */
   http?: { host?: string; port: number } | false;
   log?: Logger;
   clock?: Clock;

@@ -45,6 +45,8 @@ const BACKOFF_BASE_MS = 800;
 const BACKOFF_MAX_MS = 30_000;
 /** Back-off while nothing answers at all: 5 s after the API server is up again we must be, too. */
 const UNREACHABLE_MAX_MS = 1_000;
+/** A Retry-After counts up to here: a proxy that asks for an hour must not make us deaf for one. */
+const RETRY_AFTER_MAX_MS = 30_000;
 /** After this long without a failure the next one waits the shortest time again: client-go's number. */
 const BACKOFF_RESET_MS = 120_000;
 /** A list that is older than this, and led to a watch that brought something, may be followed by another at once. */
@@ -355,7 +357,7 @@ function listSoon(
   return { state: backOff({ ...state, failures }, "list", "relists", environment), effects };
 }
 
-/** Waits longer after each failure; a Retry-After of the server is honoured. */
+/** Waits longer after each failure; a Retry-After of the server is honoured, within reason. */
 function backOff(
   state: ReflectorState,
   then: "list" | { resourceVersion: string },
@@ -372,7 +374,7 @@ function backOff(
     ? Math.min(baseMs, UNREACHABLE_MAX_MS) * (1 + random / 2)
     : Math.min(baseMs, BACKOFF_MAX_MS) * (1 + random);
   failures[kind] += 1;
-  const askedMs = error instanceof ApiError ? error.retryAfterMs ?? 0 : 0;
+  const askedMs = error instanceof ApiError ? Math.min(error.retryAfterMs ?? 0, RETRY_AFTER_MAX_MS) : 0;
   const waitMs = Math.max(delayMs, kind === "unreachable" ? Math.min(askedMs, UNREACHABLE_MAX_MS) : askedMs);
   return { ...state, failures, phase: { name: "wait", delayMs: waitMs, then } };
 }

@@ -101,9 +101,15 @@ export class WorkQueue {
     this.#limiter.forget(key);
   }
 
-  /** What made keys fail is over: those that wait for their next try have it now, and the delays start anew. */
-  retryFailed(): void {
-    for (const key of this.#limiter.reset()) if (this.#delayed.delete(key)) this.#addNow(key, 0);
+  /**
+   * What made keys fail is over: those that wait for their next try have it now.
+   *
+   * @param options.forget whether the delays start anew as well; default true
+   */
+  retryFailed({ forget = true }: { forget?: boolean } = {}): void {
+    const failed = this.#limiter.failed();
+    if (forget) this.#limiter.reset();
+    for (const key of failed) if (this.#delayed.delete(key)) this.#addNow(key, 0);
   }
 
   /** Failures in a row. */

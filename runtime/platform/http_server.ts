@@ -20,14 +20,17 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** @throws {ConfigurationError} when the port cannot be had */
+/**
+ * @param options.host default: every address, IPv6 ones as well where there are any
+ * @throws {ConfigurationError} when the port cannot be had
+ */
 export function serveHttp(
   options: { host?: string; port: number },
   answer: (path: string) => Answer,
 ): Promise<HttpServer> {
   const server = createServer((request, response) => {
     const { status, body, contentType } = request.method === "GET" || request.method === "HEAD"
-      ? answer((request.url ?? "/").split("?")[0]!)
+      ? answerOf(answer, (request.url ?? "/").split("?")[0]!)
       : { status: 405, body: "Only GET\n", contentType: undefined };
     response.writeHead(status, {
       "content-type": contentType ?? "text/plain; charset=utf-8",
@@ -39,15 +42,24 @@ export function serveHttp(
   server.keepAliveTimeout = 5_000;
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => {
-      const at = `${options.host ?? "0.0.0.0"}:${options.port}`;
+      const at = `${options.host ?? "any address"}:${options.port}`;
       reject(
         new ConfigurationError(`Cannot serve health and metrics on ${at}: ${messageOf(cause)}`, { cause }),
       );
     });
-    server.listen(options.port, options.host ?? "0.0.0.0", () => {
+    server.listen(options.port, options.host, () => {
       resolve({ port: (server.address() as AddressInfo).port, close: () => close(server) });
     });
   });
+}
+
+/** What is thrown here would end the process. */
+function answerOf(answer: (path: string) => Answer, path: string): Answer {
+  try {
+    return answer(path);
+  } catch (error) {
+    return { status: 500, body: `${messageOf(error)}\n` };
+  }
 }
 
 function close(server: Server): Promise<void> {

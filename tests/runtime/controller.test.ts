@@ -299,7 +299,7 @@ test("rule 26: one key is never in two workers, different keys run in parallel u
 test("rule 30: an error is retried with growing delays, and success forgets them", async () => {
   let failures = 0;
   const t = new Harness().control(() => {
-    if (failures++ < 3) throw new Error("not yet");
+    if (failures++ < 3 || failures > 4) throw new Error("not yet");
   });
   t.server.put("widgets", { metadata: { name: "a" } });
   await t.start();
@@ -312,6 +312,11 @@ test("rule 30: an error is retried with growing delays, and success forgets them
   }
   assert.equal([t.metric(result("error")), t.metric(result("success"))], [3, 1]);
   const lines = t.lines.filter((line) => line.msg === "Reconciler error");
+  t.server.put("widgets", { metadata: { name: "a" }, spec: { size: 2 } });
+  await settle();
+  const before = t.reconciled.length;
+  await t.clock.advance(5);
+  assert.is(t.reconciled.length, before + 1, "after 5 ms: its fourth failure is its first again");
   assert.equal(
     lines.map((
       line,

@@ -6,7 +6,7 @@ import { BackgroundEventRecorder, type Event } from "../../runtime/events.ts";
 import { createLogger } from "../../runtime/logger.ts";
 import { createRuntimeMetrics, MetricsRegistry } from "../../runtime/metrics.ts";
 import type { KubernetesObject } from "../../runtime/types.ts";
-import { FakeClock, seeded } from "./fake_clock.ts";
+import { FakeClock, seeded, settle } from "./fake_clock.ts";
 import { ScriptedServer } from "./scripted_server.ts";
 
 const widget = (name: string): KubernetesObject => ({
@@ -91,6 +91,42 @@ test("rule 44: more than ten that differ only in their note, within ten minutes,
   assert.is(events().length, 11);
   const combined = events().find((event) => event.note?.startsWith("(combined from similar events)"));
   assert.is(combined?.series?.count, 10);
+});
+
+test("rule 44: after the ten minutes notes are told apart again", async () => {
+  const { recorder, events, clock } = setUp();
+  for (let time = 0; time < 15; time++) recorder.record(widget("a"), normal(`attempt ${time}`));
+  await clock.advance(600_001);
+  recorder.record(widget("a"), normal("attempt 99"));
+  await recorder.flushed();
+  assert.is(events().filter(({ note }) => note === "attempt 99").length, 1);
+});
+
+test("rule 44: at most 1,000 events wait for a slow API server, and what is remembered of 4,096 objects", async () => {
+  const { recorder, server, metrics } = setUp();
+  const answers: (() => void)[] = [];
+  server.intercept = () => new Promise<void>((resolve) => answers.push(resolve));
+  for (let index = 0; index < 1_100; index++) recorder.record(widget(`w-${index}`), normal("x"));
+  assert.is(metrics.events.value({ outcome: "dropped" }), 100);
+  server.intercept = undefined;
+  await settle();
+  answers.forEach((answer) => answer());
+  await recorder.flushed();
+  assert.is(metrics.events.value({ outcome: "written" }), 1_000);
+
+  // An object that was forgotten has its 25 writes again.
+  const full = setUp();
+  const spend = async () => {
+    for (let time = 0; time < 30; time++) full.recorder.record(widget("first"), normal("x", `R${time}`));
+    await full.recorder.flushed();
+    return full.metrics.events.value({ outcome: "dropped" });
+  };
+  assert.is(await spend(), 5);
+  for (let batch = 0; batch < 5; batch++) {
+    for (let index = 0; index < 900; index++) full.recorder.record(widget(`${batch}-${index}`), normal("x"));
+    await full.recorder.flushed();
+  }
+  assert.is(await spend(), 10);
 });
 
 test("a note is cut to 1 KiB of UTF-8 without half a character", async () => {

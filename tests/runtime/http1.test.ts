@@ -134,7 +134,7 @@ test("rule 40: what is sent on a new connection is asked for when its handshake 
 test("rule 40: a write whose lease is lost while its connection is made does not leave, and says why", async () => {
   await withServer((_request, write) => write(json({})), async ({ transport, server }) => {
     let leads = true;
-    const rest = gatedRest(transport, { mayWrite: () => leads, onRequest: () => {} });
+    const rest = gatedRest(transport, { mayWrite: () => leads, onRequest: () => {}, onWarning: () => {} });
     const refused = failure(rest.performRequest({ method: "DELETE", path: "/x", expectJson: true }));
     for (let turn = 0; turn < 10; turn++) await Promise.resolve(); // the connection is begun, not there yet
     leads = false;

@@ -295,9 +295,12 @@ test("rule 16: the connection ends within a line: the half is not taken for an e
   const t = setUp();
   await t.start();
   await t.clock.advance(5_000);
+  const lists = t.server.lists.length;
   t.server.openWatches[0]!.bytes('{"type":"ADDED"');
   t.server.openWatches[0]!.end();
   await t.clock.advance(10_000);
+  assert.is(t.metrics.informerBadEvents.value({ kind: "widgets.example.com" }), 1);
+  assert.is(t.server.lists.length, lists + 1, "what it would have said is listed");
   t.server.put("widgets", { metadata: { name: "a" } });
   await settle();
   assert.ok(t.seen.some((line) => line.startsWith("add a@")));

@@ -49,6 +49,20 @@ test("an intent from a stale cache is refused, and its key waits until the cache
   await t.stop();
 });
 
+test("an object of that name that somebody else controls, or nobody, is never written", async () => {
+  const owner = { apiVersion: "v1", kind: "Other", name: "o", uid: "other", controller: true };
+  for (const ownerReferences of [[owner], undefined]) {
+    const t = keeper();
+    t.server.put("configmaps", { metadata: { name: "a", ownerReferences }, data: { size: "9" } });
+    t.server.put("widgets", { metadata: { name: "a" }, spec: { size: 1 } });
+    await t.start();
+    assert.equal(t.reconciled, ["default/a"]);
+    assert.is(t.server.writes.length, 0);
+    assert.is(sizeIn(t), "9");
+    await t.stop();
+  }
+});
+
 test("an intent written twice in a pass: the second is bound to what the first came to", async () => {
   const t = keeper("9");
   t.server.put("widgets", { metadata: { name: "a" }, spec: { size: 1 } });

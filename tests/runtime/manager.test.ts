@@ -156,6 +156,166 @@ test("rule 40: the write of a leader that was frozen is refused before it leaves
   await t.stop();
 });
 
+test("rule 41: the lease is kept for as long as reconciles go on, so that what they write last is written", async () => {
+  let go = () => {};
+  let refused: unknown;
+  const t = new Harness({ leaderElection, gracefulStopMs: 60_000 }).control(async (key, { client }) => {
+    await new Promise<void>((resolve) => go = resolve);
+    await client.patch(widgets, key, { status: { seen: 1 } }, { subresource: "status" }).catch((error) => {
+      refused = error;
+    });
+  });
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await t.start();
+  t.stopping.abort(new Error("SIGTERM"));
+  await t.clock.advance(25_000);
+  assert.is(holder(t.server), "me");
+  go();
+  await settle();
+  assert.is(refused, undefined);
+  assert.is((t.server.find("widgets", "a") as Widget).status?.seen, 1);
+  assert.is(holder(t.server), "", "given back at once when the work is over");
+  await t.stop();
+  assert.equal(t.outcome, {});
+});
+
+test("rule 41: a lease that is lost while reconciles end aborts them", async () => {
+  let aborted: unknown;
+  const t = new Harness({ leaderElection, gracefulStopMs: 60_000 }).control((_key, { signal }) =>
+    hang(signal).catch((error) => {
+      aborted = error;
+    })
+  );
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await t.start();
+  t.stopping.abort(new Error("SIGTERM"));
+  await t.clock.advance(1_000);
+  t.server.put("leases", {
+    ...t.server.find("leases", "lock"),
+    spec: { holderIdentity: "other", leaseDurationSeconds: 15 },
+  });
+  await t.clock.advance(3_000);
+  assert.instance(aborted, LeaseLostError);
+  assert.instance(t.outcome?.error, LeaseLostError);
+  assert.is(holder(t.server), "other");
+  await t.stop();
+});
+
+test("rule 35: after a lost lease nothing is waited for, whatever goes on", async () => {
+  const t = new Harness({ leaderElection }).control(() => new Promise(() => {}));
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await t.start();
+  t.server.put("leases", {
+    ...t.server.find("leases", "lock"),
+    spec: { holderIdentity: "other", leaseDurationSeconds: 15 },
+  });
+  await t.clock.advance(2_001);
+  assert.instance(t.outcome?.error, LeaseLostError);
+});
+
+test("rule 41: the lease is given back when the caches have stopped, not before", async () => {
+  const t = new Harness({ leaderElection }).control(() => {});
+  const informer = t.manager.informer(widgets);
+  const run = informer.run.bind(informer);
+  let end = () => {};
+  informer.run = async (signal) => {
+    await run(signal);
+    await new Promise<void>((resolve) => end = resolve);
+  };
+  await t.start();
+  t.stopping.abort(new Error("SIGTERM"));
+  await settle();
+  assert.is(holder(t.server), "me");
+  end();
+  await settle();
+  assert.is(holder(t.server), "");
+  await t.stop();
+});
+
+test("rule 37: a release that hangs holds the stop for one second, and the lease runs out by itself", async () => {
+  const t = await new Harness({ leaderElection }).control(() => {}).start();
+  t.server.intercept = ({ method }, signal) => method === "PUT" ? hang(signal) : undefined;
+  t.stopping.abort(new Error("SIGTERM"));
+  await t.clock.advance(999);
+  assert.is(t.outcome, undefined);
+  await t.clock.advance(2);
+  assert.equal(t.outcome, {});
+  assert.is(holder(t.server), "me");
+  await t.stop();
+});
+
+test("rule 41: events recorded while reconciles end are written; an API server that hangs holds a stop 2 s, and fails nothing", async () => {
+  let go = () => {};
+  const note = { type: "Normal", reason: "Stopped", note: "in good order" } as const;
+  const widget = {
+    apiVersion: "example.com/v1",
+    kind: "Widget",
+    metadata: { name: "a", namespace: "default" },
+  };
+  const control = (t: Harness) =>
+    t.control(async (_key, { events }) => {
+      await new Promise<void>((resolve) => go = resolve);
+      events.record(widget, note);
+    });
+  const t = control(new Harness({ leaderElection }));
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await t.start();
+  t.stopping.abort(new Error("SIGTERM"));
+  await settle();
+  go();
+  await settle();
+  assert.is(t.server.all("events").length, 1);
+  assert.equal(t.outcome, {});
+  await t.stop();
+
+  const hung = control(new Harness());
+  hung.server.put("widgets", { metadata: { name: "a" } });
+  hung.server.intercept = ({ path }, signal) => path.includes("/events") ? hang(signal) : undefined;
+  await hung.start();
+  go();
+  await settle();
+  hung.stopping.abort(new Error("SIGTERM"));
+  await hung.clock.advance(1_999);
+  assert.is(hung.outcome, undefined);
+  await hung.clock.advance(2);
+  assert.equal(hung.outcome, {});
+  assert.ok(hung.lines.some(({ msg }) => msg === "Stopping without the last events"));
+  await hung.stop();
+});
+
+test("rule 46: of several caches of a kind the objects are added up and the oldest tells the age, also before its first answer", async () => {
+  const t = new Harness();
+  t.manager.informer(widgets, { labelSelector: "a=b" });
+  t.manager.informer(widgets, { labelSelector: "c=d" });
+  const isDeaf = ({ query }: { query: Record<string, string> }) => query.labelSelector === "a=b";
+  t.server.intercept = (request, signal) => isDeaf(request) ? hang(signal) : undefined;
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await t.start();
+  for (let time = 0; time < 10; time++) {
+    await t.clock.advance(5_000);
+    t.server.put("widgets", { metadata: { name: "a" }, spec: { size: time } });
+  }
+  await settle();
+  assert.is(t.metric('informer_cache_age_seconds{kind="widgets.example.com"}'), 50);
+  t.server.intercept = undefined;
+  await t.clock.advance(62_000);
+  assert.is(t.metric('informer_objects{kind="widgets.example.com"}'), 2);
+  assert.ok(t.metric('informer_cache_age_seconds{kind="widgets.example.com"}')! < 24);
+  await t.stop();
+});
+
+test("rule 23: every handler is called for every object each resync period, without a request", async () => {
+  const t = await new Harness({ resyncMs: 600_000 }).control(() => {}).start();
+  t.server.put("widgets", { metadata: { name: "a" } });
+  await settle();
+  const lists = t.server.lists.length;
+  await t.clock.advance(3_600_000);
+  const times = t.reconciled.length - 1;
+  assert.ok(times >= 5 && times <= 7, `${times} times`);
+  assert.is(t.server.lists.length, lists);
+  await t.stop();
+});
+
 test("rule 42: a second start is refused; a stop during the start is clean", async () => {
   const t = await new Harness().control(() => {}).start();
   let error: unknown;
@@ -214,13 +374,13 @@ test("rule 46: the metrics of controller-runtime are there at 0 from the start, 
     'controller_runtime_reconcile_timeouts_total{controller="widget-controller"}',
     'controller_runtime_reconcile_time_seconds_count{controller="widget-controller"}',
     'controller_runtime_active_workers{controller="widget-controller"}',
-    'workqueue_depth{name="widget-controller",controller="widget-controller"}',
-    'workqueue_adds_total{name="widget-controller",controller="widget-controller"}',
-    'workqueue_retries_total{name="widget-controller",controller="widget-controller"}',
-    'workqueue_unfinished_work_seconds{name="widget-controller",controller="widget-controller"}',
-    'workqueue_longest_running_processor_seconds{name="widget-controller",controller="widget-controller"}',
-    'workqueue_queue_duration_seconds_count{name="widget-controller",controller="widget-controller"}',
-    'workqueue_work_duration_seconds_count{name="widget-controller",controller="widget-controller"}',
+    'workqueue_depth{controller="widget-controller",name="widget-controller"}',
+    'workqueue_adds_total{controller="widget-controller",name="widget-controller"}',
+    'workqueue_retries_total{controller="widget-controller",name="widget-controller"}',
+    'workqueue_unfinished_work_seconds{controller="widget-controller",name="widget-controller"}',
+    'workqueue_longest_running_processor_seconds{controller="widget-controller",name="widget-controller"}',
+    'workqueue_queue_duration_seconds_count{controller="widget-controller",name="widget-controller"}',
+    'workqueue_work_duration_seconds_count{controller="widget-controller",name="widget-controller"}',
     'leader_election_master_status{name="test-operator"}',
     "rest_client_warnings_total",
     'informer_cache_age_seconds{kind="widgets.example.com"}',
@@ -297,6 +457,10 @@ test("an informer is shared by what it holds; another transform on the same obje
     () => manager.informer(widgets, { transform: (widget) => widget }),
     /it has another transform/,
   );
+  const transform = (widget: Widget) => widget;
+  const kept = manager.informer(widgets, { labelSelector: "c=d", transform });
+  assert.is(manager.informer(widgets, { labelSelector: "c=d", transform }), kept);
+  assert.throws(() => manager.informer(widgets, { labelSelector: "c=d" }), /it has a transform/);
 });
 
 const waitFor = <T>(probe: () => T) => until(5_000, "the manager", probe, 2);

@@ -329,6 +329,15 @@ test("metrics have the text form of Prometheus", () => {
     ].join("\n"),
   );
   assert.throws(() => registry.counter("b", "Again."), RangeError);
+  const other = new MetricsRegistry();
+  const counter = other.counter("d_total", "A\\B\nC");
+  counter.inc({ one: "1", two: "2" });
+  counter.inc({ two: "2", one: "1" });
+  assert.is(
+    other.text(),
+    '# HELP d_total A\\\\B\\nC\n# TYPE d_total counter\nd_total{one="1",two="2"} 2\n',
+    "whatever the order of labels, it is the same series",
+  );
 });
 
 test.run();

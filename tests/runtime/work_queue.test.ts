@@ -114,6 +114,20 @@ test("rule 31: user changes overtake keys of the first list; within a priority t
   assert.equal(await drain(queue), ["new-1", "new-2", "old-1", "old-2"]);
 });
 
+test("rule 31: priority is kept by a key that was added while being worked on, and by one that waits for its time", async () => {
+  const { clock, queue } = setUp();
+  queue.add("again");
+  await queue.take();
+  queue.add("again");
+  queue.add("low", { priority: LOW_PRIORITY });
+  queue.add("later", { priority: LOW_PRIORITY, afterMs: 10 });
+  queue.add("user");
+  await clock.advance(11);
+  queue.add("last");
+  queue.done("again");
+  assert.equal(await drain(queue), ["user", "last", "again", "low", "later"]);
+});
+
 test("rule 31: a waiting key keeps the higher of two priorities", async () => {
   const { queue } = setUp();
   queue.add("a", { priority: LOW_PRIORITY });
@@ -141,7 +155,7 @@ test("a shut down queue hands out nothing, lets waiting workers go and leaves no
 test("the queue counts under the names of controller-runtime", async () => {
   const { clock, queue, metrics } = setUp();
   const labels = { name: "test", controller: "test" };
-  assert.match(metrics.registry.text(), /workqueue_adds_total\{name="test",controller="test"\} 0/);
+  assert.match(metrics.registry.text(), /workqueue_adds_total\{controller="test",name="test"\} 0/);
   queue.add("a");
   queue.add("a");
   queue.add("b");
@@ -152,11 +166,11 @@ test("the queue counts under the names of controller-runtime", async () => {
   assert.is(metrics.queueDepth.value(labels), 1);
   assert.is(metrics.queueUnfinished.value(labels), 3);
   assert.is(metrics.queueLongest.value(labels), 3);
-  assert.match(text, /workqueue_queue_duration_seconds_count\{name="test",controller="test"\} 1/);
+  assert.match(text, /workqueue_queue_duration_seconds_count\{controller="test",name="test"\} 1/);
   queue.done("a");
   assert.match(
     metrics.registry.text(),
-    /workqueue_work_duration_seconds_sum\{name="test",controller="test"\} 3/,
+    /workqueue_work_duration_seconds_sum\{controller="test",name="test"\} 3/,
   );
 });
 
