@@ -66,6 +66,12 @@ export function runProgram(
 const own =
   /^Warning: (Immediate deletion|deleting cluster-scoped|resource \S+ is missing the .* annotation)/;
 
+/** Runs a command of the shell; throws when it fails. */
+export async function shell(command: string): Promise<void> {
+  const ended = await runProgram("sh", ["-c", command]);
+  if (ended.code !== 0) throw new Error(`${command} ended with ${ended.code}: ${ended.stderr}`);
+}
+
 /** kubectl, in one namespace. */
 export class Kubectl {
   /** Warnings of the API server that it printed, anywhere. */

@@ -2,7 +2,8 @@
  * End-to-end tests on a real cluster with real PostgreSQL: `npm run e2e`, `deno task e2e`.
  *
  * KUBECONFIG names the cluster and kubectl must be there. Each scenario prints what it measured; the last line is
- * `N passed, N failed`, and the exit code is 0 when all passed.
+ * `N passed, N failed`, and the exit code is 0 when all passed. A scenario that needs more, which `--list` tells as
+ * names of environment variables, runs when they are set; otherwise it is named before the last line and not counted.
  *
  *     --short          only the scenarios of the gate
  *     --only NAME      only this one; may be given several times
@@ -30,6 +31,7 @@ import { LeakSearch } from "./leaks.ts";
 import { type RunningOperator, secondNamespace, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
+import { recovery } from "./scenarios/recovery.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
 import { hardship } from "./scenarios/hardship.ts";
@@ -49,6 +51,7 @@ const scenarios: readonly Scenario[] = [
   ...safety,
   ...hardship,
   ...backup,
+  ...recovery,
   ...volumes,
   ...upgrades,
   ...userScenarios,
@@ -70,6 +73,11 @@ const restricted = {
   "pod-security.kubernetes.io/warn": "restricted",
 };
 const image = process.env.E2E_DATABASE_IMAGE ?? "localhost/database:17";
+
+/** The environment variables that a scenario needs and does not have. */
+function missing({ needs = [] }: Scenario): string[] {
+  return needs.filter((name) => !process.env[name]);
+}
 
 /** What helps to understand a failure. */
 async function diagnose(kubectl: Kubectl, operator: RunningOperator): Promise<string> {
@@ -193,6 +201,8 @@ async function runOne(
   };
   console.log(`${scenario.name}: ${scenario.what}`);
   try {
+    const absent = missing(scenario);
+    if (absent.length > 0) throw new Error(`It cannot run without ${absent.join(", ")}`);
     await within(scenarioMs, scenario.run(run), `scenario ${scenario.name}`);
     await guard.verdict();
     summarize(figures);
@@ -226,8 +236,10 @@ async function main(): Promise<boolean> {
     },
   });
   if (values.list) {
-    for (const { name, what, short, optional } of scenarios) {
-      console.log(`${name}${short ? " (short)" : ""}${optional ? " (only by name)" : ""}: ${what}`);
+    for (const { name, what, short, optional, needs } of scenarios) {
+      const notes = [short && "short", optional && "only by name", needs && `needs ${needs.join(", ")}`];
+      const told = notes.filter(Boolean).join("; ");
+      console.log(`${name}${told && ` (${told})`}: ${what}`);
     }
     return true;
   }
@@ -235,9 +247,12 @@ async function main(): Promise<boolean> {
   if (unknown) {
     throw new Error(`No scenario "${unknown}": there are ${scenarios.map(({ name }) => name).join(", ")}`);
   }
-  const chosen = scenarios.filter(({ name, short, optional }) =>
+  const wanted = scenarios.filter(({ name, short, optional }) =>
     values.only?.includes(name) ?? (values.short ? short : !optional)
   );
+  // One that is asked for by name and cannot run has failed; see runOne.
+  const chosen = wanted.filter((scenario) => values.only || missing(scenario).length === 0);
+  const leftOut = wanted.filter((scenario) => !chosen.includes(scenario));
   const times = Number(values.times);
   if (!Number.isInteger(times) || times < 1) {
     throw new Error(`--times: expected a whole number, got "${values.times}"`);
@@ -271,6 +286,9 @@ async function main(): Promise<boolean> {
   } finally {
     if (remove) await cleanUp(kubectl);
     await operator?.stop();
+  }
+  for (const scenario of leftOut) {
+    console.log(`NOT RUN, without ${missing(scenario).join(", ")}: ${scenario.name}: ${scenario.what}`);
   }
   console.log(`${passed} passed, ${chosen.length - passed} failed`);
   return passed === chosen.length;

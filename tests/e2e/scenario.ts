@@ -22,12 +22,14 @@ export interface Run {
   figure(what: string, value: number, unit: string, goal?: number): void;
 }
 
-/** A scenario: `short` ones make up the gate; `optional` ones run only by name, as they need more than KUBECONFIG. */
+/** A scenario: `short` ones make up the gate; `optional` ones run only by name. */
 export interface Scenario {
   readonly name: string;
   readonly what: string;
   readonly short?: boolean;
   readonly optional?: boolean;
+  /** Environment variables without which it cannot run: a run of all leaves it out and says so, by name it fails. */
+  readonly needs?: readonly string[];
   run(run: Run): Promise<void>;
 }
 

@@ -5,7 +5,7 @@
 import process from "node:process";
 import { until } from "../../within.ts";
 import { conditionOf, database, leader, members, ready, sql } from "../database.ts";
-import { runProgram } from "../kubectl.ts";
+import { shell } from "../kubectl.ts";
 import { bar, check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
 import { Writer } from "../writer.ts";
 
@@ -257,11 +257,6 @@ async function apiServerAway(run: Run): Promise<void> {
     `the primary changed: ${JSON.stringify([before, after])}`,
   );
   check(await starts() === started, "members were restarted");
-}
-
-async function shell(command: string): Promise<void> {
-  const ended = await runProgram("sh", ["-c", command]);
-  check(ended.code === 0, `${command} ended with ${ended.code}: ${ended.stderr}`);
 }
 
 async function restricted(run: Run): Promise<void> {

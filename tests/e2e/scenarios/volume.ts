@@ -3,23 +3,12 @@
  * @module
  */
 import { until } from "../../within.ts";
-import { conditionOf, database, leader, members, ready, sql } from "../database.ts";
+import { database, leader, members, ready, sql } from "../database.ts";
+import { health, patch } from "../repositories.ts";
 import { check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
+import { neverTwo } from "./backup.ts";
 
 const name = "onvolume", copy = "fromvolume";
-
-/** Waits until BackupHealthy has this reason; returns its message. */
-async function health(run: Run, of: string, reason: string, timeoutMs: number): Promise<string> {
-  return await until(timeoutMs, `BackupHealthy of ${of} to be ${reason}`, async () => {
-    const found = conditionOf(await run.kubectl.get("databases.app.example.com", of), "BackupHealthy");
-    if (found?.["reason"] === reason) return String(found["message"]);
-    throw new Error(`${found?.["reason"]}: ${found?.["message"]}`);
-  }, 500);
-}
-
-async function patch(run: Run, spec: Record<string, unknown>): Promise<void> {
-  await run.kubectl.run(["patch", "databases", name, "--type=merge", "--patch", JSON.stringify({ spec })]);
-}
 
 async function volume(run: Run): Promise<void> {
   const { kubectl } = run;
@@ -27,30 +16,27 @@ async function volume(run: Run): Promise<void> {
 
   // A class that does not exist: told, and no member is touched.
   const before = (await members(kubectl, name)).map(({ metadata }) => metadata.uid).join();
-  await patch(run, { backups: { volume: { size: "2Gi", storageClassName: "no-such-class" } } });
-  const told = await health(run, name, "RepositoryUnusable", 60_000);
+  await patch(run, name, { backups: { volume: { size: "2Gi", storageClassName: "no-such-class" } } });
+  const { message: told } = await health(run, name, "RepositoryUnusable", 60_000);
   check(/claim "onvolume-backup" of class "no-such-class" is not bound/.test(told), `not told why: ${told}`);
   check(
     (await members(kubectl, name)).map(({ metadata }) => metadata.uid).join() === before,
     "a member restarted for a claim that is not bound",
   );
-  await patch(run, { backups: null });
+  await patch(run, name, { backups: null });
   await kubectl.run(["delete", "persistentvolumeclaim", `${name}-backup`, "--timeout=60s"], {
     timeoutMs: 70_000,
   });
 
   // The right one: every member restarts once, rows are written meanwhile.
   const outcome = await underWrites(run, name, 2, async () => {
-    await patch(run, { backups: { volume: { size: "2Gi" } } });
+    await patch(run, name, { backups: { volume: { size: "2Gi" } } });
     await health(run, name, "Healthy", 240_000);
   }, { readyTimeoutMs: 240_000 });
   run.figure("longest time without an acknowledged row", outcome.gapMs, "ms", 10_000);
   const pods = await members(kubectl, name);
   check(pods.every(({ metadata }) => !before.includes(metadata.uid!)), "a member does not mount the claim");
-  await kubectl.run(["create", "job", `--from=cronjob/${name}-backup-incr`, "by-hand"]);
-  await kubectl.run(["wait", "job/by-hand", "--for=condition=Complete", "--timeout=120s"], {
-    timeoutMs: 130_000,
-  });
+  await neverTwo(run, name);
 
   // Restored to a time from the Database, and, once that is gone, from its claim.
   const primary = (await leader(kubectl, name))!;
@@ -92,7 +78,6 @@ async function volume(run: Run): Promise<void> {
   await until(60_000, "the claim to go", async () => {
     return await kubectl.get("persistentvolumeclaim", `${name}-backup`) === undefined;
   }, 500);
-  await kubectl.delete("job", "by-hand");
 }
 
 export const volumes: readonly Scenario[] = [
