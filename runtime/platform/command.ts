@@ -84,7 +84,7 @@ export function flagCount({ flags }: Pick<Invocation, "flags">, flag: string, ot
 }
 
 /**
- * An address to listen at, `[HOST:]PORT`, of a flag or a variable; nowhere when neither says anything.
+ * An address to listen at, `[HOST:]PORT`, a host of IPv6 in brackets or not, of a flag or a variable; nowhere when neither says anything.
  *
  * @throws {ConfigurationError} when it is none
  */

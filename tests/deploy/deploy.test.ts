@@ -55,6 +55,40 @@ test("examples/one-namespace makes Roles of all that is the cluster's, and watch
   assert.is(watched.name, "WATCH_NAMESPACE", "the patch replaces the second variable");
 });
 
+test("examples/some-namespaces grants a Role in each namespace that the operator watches, and nothing in all", () => {
+  interface Kustomization {
+    namespace?: string;
+    resources: string[];
+    patches: { target?: { kind?: string; name?: string }; patch: string }[];
+  }
+  const kustomization = (path: string) =>
+    parseAllDocuments(read(`../examples/some-namespaces/${path}kustomization.yaml`))[0]!
+      .toJS() as Kustomization;
+  const [home, ...namespaces] = kustomization("").resources;
+  const operator = kustomization(`${home}/`);
+  const watched = operator.patches.find(({ target }) => target?.kind === "Deployment")!.patch;
+  assert.match(watched, new RegExp(`env/1,.* WATCH_NAMESPACE, value: "${namespaces.join()}"`));
+  const wide = documents.filter(({ kind }) => kind.startsWith("Cluster")).map(({ kind }) => kind);
+  for (const kind of wide) {
+    assert.ok(
+      operator.patches.some(({ patch }) => new RegExp(`patch: delete.* kind: ${kind},`).test(patch)),
+      kind,
+    );
+  }
+  for (const namespace of namespaces) {
+    const { namespace: own, resources } = kustomization(`${namespace}/`);
+    assert.equal([own, resources], [namespace, ["../rights", "namespace.yaml"]]);
+  }
+  // Everything else of deploy/ is left out there: what is the cluster's becomes a Role, the rest is not a right.
+  const { patches } = kustomization("rights/");
+  const left = documents.filter(({ kind, metadata }) =>
+    !patches.some(({ target }) =>
+      new RegExp(`^${target?.kind ?? ".*"}$`).test(kind) && (target?.name ?? metadata.name) === metadata.name
+    )
+  );
+  assert.equal(left.map(({ kind, metadata }) => `${kind} ${metadata.name}`), []);
+});
+
 test("the operator may not list or watch Secrets", () => {
   const verbs = clusterRules.filter(({ resources }) => resources.includes("secrets")).flatMap(({ verbs }) =>
     verbs

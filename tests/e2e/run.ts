@@ -16,6 +16,10 @@
  *     --namespace NS   run in this namespace, which is kept; default: a new one, which is deleted at the end
  *     --keep           keep the namespace, to look at it
  *     --list           name the scenarios
+ *
+ * Beside every scenario passwords are searched where none may be, connections of pods are held against the
+ * NetworkPolicies, and the API server's warnings are failures. E2E_AUDIT_LOG, its audit.log, adds what RBAC refused;
+ * E2E_PROMETHEUS, a program, adds the scenario of the dashboard.
  * @module
  */
 import { execFileSync } from "node:child_process";

@@ -164,6 +164,8 @@ test("options: a flag comes before its variable, an empty variable is none, what
   assert.is(listen(), false);
   assert.equal(listen("8080"), { port: 8080 });
   assert.equal(listen("127.0.0.1:0"), { host: "127.0.0.1", port: 0 });
+  assert.equal(listen("[::]:8080"), { host: "::", port: 8080 });
+  assert.equal(listen("fd00::1:8080"), { host: "fd00::1", port: 8080 });
   for (const wrong of ["", "x", "1:65536"]) {
     assert.throws(() => listen(wrong), /--listen: expected \[HOST:\]PORT/);
   }

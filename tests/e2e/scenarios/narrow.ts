@@ -49,7 +49,8 @@ async function installed(
     objects.filter(({ kind }) => (kind === "Namespace") === isNamespace)
   );
   await home.apply(...first);
-  for (const kubectl of new Set([home, ...watched])) {
+  // The rights first, as kubectl orders them.
+  for (const kubectl of new Set([...watched, home])) {
     await kubectl.apply(...rest.filter(({ metadata }) => metadata.namespace === kubectl.namespace));
   }
   await home.run(["rollout", "status", "deployment/database-operator", "--timeout=120s"], {
@@ -76,6 +77,17 @@ async function installed(
   }
 }
 
+/** Deletes a namespace; a Database in it whose operator failed, or that none looks after, is let go. */
+async function ended(kubectl: Kubectl): Promise<void> {
+  await kubectl.try(["delete", "databases", "--all", "--wait=false"]);
+  const left = await kubectl.list("databases");
+  const letGo = '{"metadata":{"finalizers":null}}';
+  for (const { metadata } of left) {
+    await kubectl.try(["patch", "databases", metadata.name, "--type=merge", "--patch", letGo]);
+  }
+  await kubectl.delete("namespace", kubectl.namespace);
+}
+
 async function narrow(run: Run): Promise<void> {
   const name = (of: string) => `${run.kubectl.namespace}-${of}`;
   const [one, home, orders, billing, outside] = ["one", "home", "orders", "billing", "outside"].map((of) =>
@@ -99,7 +111,7 @@ async function narrow(run: Run): Promise<void> {
       await outside.delete("databases", "outside");
     });
   } finally {
-    for (const { namespace } of all) await run.kubectl.delete("namespace", namespace);
+    for (const kubectl of all) await ended(kubectl);
   }
   await until(
     120_000,
