@@ -117,6 +117,7 @@ export class World {
       password: () => `test-password-${String(next++).padStart(12, "0")}`,
     });
     this.#running = manager.start(this.#stop.signal);
+    this.#running.catch(() => {}); // told by stop()
     return this;
   }
 
