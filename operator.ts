@@ -136,12 +136,7 @@ export const version = "0.1.0";
 // ---------------------------------------------------------------------------------------------------------------
 // Look: everything once, from the cache or from the API server.
 
-async function look(
-  client: ResourceClient,
-  database: StoredDatabase,
-  { imageTemplate }: Settings,
-  nowMs: number,
-): Promise<Sight> {
+async function look(client: ResourceClient, database: StoredDatabase, settings: Settings, nowMs: number) {
   const { name, namespace } = database.metadata;
   const names = namesOf(name);
   const mine = { namespace, labelSelector: `${label.database}=${name}` };
@@ -159,7 +154,7 @@ async function look(
     claims: claimList.items,
     configMaps: configMapList.items,
     jobs: jobList.items,
-    imageTemplate,
+    imageTemplate: settings.imageTemplate,
   }, nowMs);
 }
 

@@ -11,7 +11,7 @@ import type { Job, StoredJob } from "../types/batch/v1.ts";
 import type { OwnerReference } from "./database.ts";
 import { type JobState, jobState } from "./job_seen.ts";
 import { annotation, component, label, namesOf, ownedMetadata } from "./names.ts";
-import { placement } from "./pod_template.ts";
+import { placement } from "./placement.ts";
 import { folder } from "./scripts.ts";
 import { containerSecurity, podSecurity } from "./security.ts";
 import type { Problem, Sight } from "./sight.ts";

@@ -10,7 +10,6 @@ import type {
   Container,
   PodTemplateSpec,
   Probe,
-  Toleration,
   TopologySpreadConstraint,
   Volume,
   VolumeMount,
@@ -26,6 +25,7 @@ import {
   patroniPort,
   postgresPort,
 } from "./names.ts";
+import { placement } from "./placement.ts";
 import { backupFolder } from "./backup_scripts.ts";
 import { repositoryFolder } from "./backups.ts";
 import { exporterContainer, isMonitored } from "./monitoring.ts";
@@ -107,16 +107,6 @@ function scheduling({ metadata, spec }: Database) {
     topologySpreadConstraints: (spec.topologySpreadConstraints ?? acrossZones).map(
       (constraint): TopologySpreadConstraint => ({ maxSkew: 1, ...constraint, labelSelector }),
     ),
-  };
-}
-
-/** On which nodes the pods of its Jobs run: those of the members, beside which they may be. */
-export function placement({ spec }: Pick<Database, "spec">) {
-  const { nodeAffinity } = spec.affinity ?? {};
-  return {
-    ...(nodeAffinity ? { affinity: { nodeAffinity } } : {}),
-    ...(spec.nodeSelector ? { nodeSelector: { ...spec.nodeSelector } } : {}),
-    ...(spec.tolerations ? { tolerations: spec.tolerations.map((one): Toleration => ({ ...one })) } : {}),
   };
 }
 

@@ -92,6 +92,7 @@ test("an upgrade's pods run where the members may, and no Job waits for ever", (
     database: { metadata: { name: "orders", namespace: "shop" }, spec },
     patroni: {},
     pods: [],
+    jobs: [],
   } as unknown as Sight;
   for (const purpose of ["check", "run"] as const) {
     const made = desiredUpgradeJob(sight, purpose, { owner: [], imageTemplate: "x" }).spec;
@@ -118,6 +119,7 @@ test("a check looks for what the primary's databases use, and is made again when
         },
       },
       patroni: { primary: "orders-0", config: { systemIdentifier: "7" } },
+      jobs: [],
       pods: [
         { metadata: { name: "orders-1", annotations: { [annotation.used]: '{"extensions":["stale"]}' } } },
         {

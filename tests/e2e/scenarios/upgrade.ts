@@ -123,7 +123,7 @@ async function upgradeFails(run: Run): Promise<void> {
   // PostgreSQL 17 has no adminpack any more, which is seen beside the members.
   await sql(kubectl, primary, "CREATE EXTENSION adminpack");
   await until(
-    60_000,
+    120_000,
     "the members to tell of the extension",
     async () =>
       (await members(kubectl, name)).every(({ metadata }) =>
