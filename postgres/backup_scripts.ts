@@ -39,10 +39,11 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def ask():
     request = urllib.request.Request("http://%s:${backupPort}/backup" % service, body, headers)
     try:
-        with opener.open(request, timeout=15) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        return json.load(error)
+        try:
+            with opener.open(request, timeout=15) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
     except (OSError, ValueError) as error:
         return {"state": "unreachable", "message": "the primary's agent does not answer: %s" % error}
 
