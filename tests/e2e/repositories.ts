@@ -37,13 +37,18 @@ export function storeOf(): Store {
   return JSON.parse(process.env.E2E_S3) as Store;
 }
 
-/** One scenario for both kinds, at the same time; where there is no store, the one of the bucket is left out. */
+/**
+ * One scenario for both kinds, at the same time; where there is no store, the one of the bucket is left out.
+ *
+ * @param needs what the one of the bucket cannot run without
+ */
 export function onBoth(
   name: string,
   what: string,
   body: (run: Run, kind: Kind) => Promise<void>,
+  needs: readonly string[] = ["E2E_S3"],
 ): Scenario[] {
-  const hasStore = process.env.E2E_S3 !== undefined;
+  const hasStore = needs.every((name) => process.env[name]);
   const kinds: Kind[] = hasStore ? ["volume", "s3"] : ["volume"];
   const both: Scenario = {
     name,
@@ -55,7 +60,7 @@ export function onBoth(
   const bucket: Scenario = {
     name: `${name}-s3`,
     what: `${what}, on a bucket`,
-    needs: ["E2E_S3"],
+    needs,
     run: (run) => body(run, "s3"),
   };
   return hasStore ? [both] : [both, bucket];

@@ -35,6 +35,7 @@ import { LeakSearch } from "./leaks.ts";
 import { type RunningOperator, secondNamespace, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
+import { outages } from "./scenarios/outage.ts";
 import { recovery } from "./scenarios/recovery.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
@@ -56,6 +57,7 @@ const scenarios: readonly Scenario[] = [
   ...hardship,
   ...backup,
   ...recovery,
+  ...outages,
   ...volumes,
   ...upgrades,
   ...userScenarios,
