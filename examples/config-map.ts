@@ -18,7 +18,6 @@ import {
   isControlledBy,
   owns,
   runProcess,
-  TerminalError,
 } from "../runtime/mod.ts";
 
 await runProcess(async (signal) => {
@@ -40,7 +39,8 @@ await runProcess(async (signal) => {
       const data = { size: String(database.spec.size), version: String(database.spec.version) };
       const found = await client.get(configMaps, key);
       if (found && !isControlledBy(found, database)) {
-        throw new TerminalError(`ConfigMap "${namespace}/${key.name}" belongs to somebody else`);
+        // Tried again: who takes the owner reference away, or deletes it then, changes nothing that wakes us.
+        throw new Error(`ConfigMap "${namespace}/${key.name}" belongs to somebody else`);
       }
       if (found?.data?.size !== data.size || found.data.version !== data.version) {
         await client.apply(configMaps, {

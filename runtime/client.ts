@@ -48,6 +48,8 @@ export interface PageOptions {
 export interface List<Read> {
   items: Read[];
   resourceVersion: string;
+  /** Leads to the next page; only with `limit`, and absent after the last one. */
+  continueToken?: string;
 }
 
 /** What a delete may be bound to, so that it never hits another object of the same name. */
@@ -56,6 +58,13 @@ export interface DeleteOptions {
   resourceVersion?: string;
   propagationPolicy?: "Foreground" | "Background" | "Orphan";
   gracePeriodSeconds?: number;
+  signal?: AbortSignal;
+}
+
+/** What is read of an object. */
+export interface GetOptions {
+  /** `"scale"`, for example: name the resource whose kind it is, at the path of the object's. */
+  subresource?: string;
   signal?: AbortSignal;
 }
 
@@ -71,13 +80,17 @@ export interface ResourceClient {
   get<Read, Write>(
     resource: Resource<Read, Write>,
     key: Key,
-    options?: { signal?: AbortSignal },
+    options?: GetOptions,
   ): Promise<Read | undefined>;
   list<Read, Write>(
     resource: Resource<Read, Write>,
-    options?: Selection & { limit?: number; signal?: AbortSignal },
+    options?: Selection & PageOptions,
   ): Promise<List<Read>>;
-  create<Read, Write>(resource: Resource<Read, Write>, object: Write, options?: WriteOptions): Promise<Read>;
+  create<Read, Write>(
+    resource: Resource<Read, Write>,
+    object: Write,
+    options?: WriteOptions & { subresource?: string },
+  ): Promise<Read>;
   apply<Read, Write>(
     resource: Resource<Read, Write>,
     object: Write | StatusWrite<Read>,
@@ -147,10 +160,10 @@ export class Client implements ResourceClient {
   async get<Read, Write>(
     resource: Resource<Read, Write>,
     key: Key,
-    options: { signal?: AbortSignal } = {},
+    options: GetOptions = {},
   ): Promise<Read | undefined> {
     try {
-      return await this.#call("GET", objectPath(resource, key), undefined, {
+      return await this.#call("GET", objectPath(resource, key, options.subresource), undefined, {
         signal: options.signal,
       }) as Read;
     } catch (error) {
@@ -160,17 +173,19 @@ export class Client implements ResourceClient {
   }
 
   /**
-   * All objects selected, page after page of one snapshot; with `limit`, the first page of that size only. When the
-   * snapshot expires on the way, all of the present one in a single answer.
+   * All objects selected, page after page of one snapshot; with `limit`, one page of that size, the first or the one that
+   * `continueToken` leads to. When the snapshot expires on the way, all of the present one in a single answer.
+   *
+   * @throws {ApiError} Expired, see `isExpired`, when a token was given and its snapshot is gone
    */
   async list<Read, Write>(
     resource: Resource<Read, Write>,
-    options: Selection & { limit?: number; signal?: AbortSignal } = {},
+    options: Selection & PageOptions = {},
   ): Promise<List<Read>> {
     const items: Read[] = [];
-    let continueToken: string | undefined;
+    let { continueToken } = options;
     while (true) {
-      const isFirst = continueToken === undefined;
+      const isFirst = continueToken === options.continueToken;
       let page: ListPage;
       try {
         page = await this.listPage(resource, {
@@ -186,7 +201,7 @@ export class Client implements ResourceClient {
       items.push(...page.items as Read[]);
       continueToken = page.continueToken;
       if (!continueToken || options.limit !== undefined) {
-        return { items, resourceVersion: page.resourceVersion };
+        return { items, resourceVersion: page.resourceVersion, ...(continueToken ? { continueToken } : {}) };
       }
     }
   }
@@ -234,17 +249,22 @@ export class Client implements ResourceClient {
     });
   }
 
-  /** Creates the object. @throws {ApiError} AlreadyExists, see `isAlreadyExists` */
+  /**
+   * Creates the object.
+   *
+   * @param options.subresource `"eviction"`, `"token"`, `"binding"`: the object that is sent below the one it names
+   * @throws {ApiError} AlreadyExists, see `isAlreadyExists`
+   */
   async create<Read, Write>(
     resource: Resource<Read, Write>,
     object: Write,
-    options: WriteOptions = {},
+    options: WriteOptions & { subresource?: string } = {},
   ): Promise<Read> {
     const body = withType(resource, object);
-    const path = collectionPath(
-      resource,
-      resource.scope === "Namespaced" ? namespaceOf(resource, body) : undefined,
-    );
+    const namespace = resource.scope === "Namespaced" ? namespaceOf(resource, body) : undefined;
+    const path = options.subresource
+      ? objectPath(resource, keyIn(body), options.subresource)
+      : collectionPath(resource, namespace);
     return await this.#call("POST", path, body, { ...options, query: this.#writeQuery(options) }) as Read;
   }
 

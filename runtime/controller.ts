@@ -74,7 +74,7 @@ export class Controller {
     this.#log = environment.log.named(`controller_${options.for.kind.toLowerCase()}`);
     this.#labels = { controller: options.name };
     const { clock, metrics } = environment;
-    this.queue = new WorkQueue({ name: options.name, clock, metrics });
+    this.queue = new WorkQueue({ name: options.name, clock, metrics, rateLimit: options.rateLimit });
     this.#registerMetrics();
   }
 
@@ -252,8 +252,11 @@ export class Controller {
         log.error("Reconciler error, not retried", error);
       } else {
         this.queue.addRateLimited(key);
+        const failures = this.queue.failures(key);
         log.error("Reconciler error", error instanceof Error ? error : messageOf(error), {
-          failures: this.queue.failures(key),
+          failures,
+          // Once for failures in a row: it is long, and seldom another.
+          ...(failures === 1 && error instanceof Error ? { stacktrace: error.stack } : {}),
         });
       }
       return;

@@ -55,10 +55,10 @@ const LOOK_PERIOD_MS = 750;
 /** How much longer each wait may be, so that candidates do not move in step: client-go's number. */
 const JITTER = 1.2;
 /**
- * The part of `renewDeadlineMs` that one try may take, so that a connection that went silent costs one try and not the
- * lease. client-go gives each request half of it.
+ * One try takes half of the time that is left, and no less than this part of `renewDeadlineMs`: a connection that went
+ * silent then costs one try and not the lease, and a slow server has 4 s for the first. client-go gives each 5 s.
  */
-const ATTEMPT_SHARE = 1 / 3;
+const ATTEMPT_SHARE = { ofRest: 1 / 2, ofDeadlineMin: 1 / 4 };
 /** How long a lease lasts that was given back: the next one takes it at once, whatever its clock. */
 const RELEASED_SECONDS = 1;
 /** Tries to give the lease back before it is left to run out. */
@@ -128,10 +128,10 @@ export class LeaderElection {
   /** Resolves when this process leads. @throws the signal's reason when aborted first */
   async acquire(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#environment;
-    const { namespace, name, retryPeriodMs } = this.#options;
+    const { namespace, name, renewDeadlineMs, retryPeriodMs } = this.#options;
     log.info("Attempting to acquire the lease", { lease: `${namespace}/${name}`, identity: this.identity });
     while (true) {
-      if (await this.#boundedAttempt(signal, Infinity) === true) {
+      if (await this.#boundedAttempt(signal, renewDeadlineMs) === true) {
         this.#isLeader = true;
         log.info("Acquired the lease", { lease: `${namespace}/${name}`, identity: this.identity });
         this.#environment.onChange?.(true);
@@ -220,13 +220,14 @@ export class LeaderElection {
   }
 
   /**
-   * One try that takes at most its share of the renewal's deadline, and `remainingMs`. Given up, its connection and the
+   * One try that takes at most its share of `remainingMs`. Given up, its connection and the
    * idle ones are dropped, so the next try does not meet the same silence.
    *
    * @throws the signal's reason when aborted
    */
   #boundedAttempt(signal: AbortSignal, remainingMs: number): Promise<boolean | "silent"> {
-    const limitMs = Math.min(this.#options.renewDeadlineMs * ATTEMPT_SHARE, remainingMs);
+    const leastMs = this.#options.renewDeadlineMs * ATTEMPT_SHARE.ofDeadlineMin;
+    const limitMs = Math.min(Math.max(remainingMs * ATTEMPT_SHARE.ofRest, leastMs), remainingMs);
     const { controller, unlink } = linkedController(signal);
     return new Promise<boolean | "silent">((resolve, reject) => {
       const cancel = this.#environment.clock.setTimer(limitMs, () => {

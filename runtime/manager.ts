@@ -17,7 +17,14 @@ import { Informer, informerId } from "./informer.ts";
 import { LeaderElection } from "./leader_election.ts";
 import { createLogger, type Logger } from "./logger.ts";
 import { createRuntimeMetrics, MetricsRegistry, type RuntimeMetrics } from "./metrics.ts";
-import type { ControllerOptions, EventRecorder, InformerOptions, ManagerOptions } from "./options.ts";
+import type {
+  ControllerOptions,
+  EventRecorder,
+  HealthCheck,
+  InformerOptions,
+  ManagerOptions,
+  Runnable,
+} from "./options.ts";
 import { nameOf } from "./paths.ts";
 import { systemClock, systemRandom } from "./platform/clock.ts";
 import { hostName } from "./platform/environment.ts";
@@ -64,6 +71,8 @@ export class Manager {
   readonly #metrics: RuntimeMetrics;
   readonly #informers = new Map<string, { informer: Informer; transform: unknown }[]>();
   readonly #controllers: Controller[] = [];
+  readonly #runnables: Runnable[] = [];
+  readonly #checks: Record<"livez" | "readyz", HealthCheck[]> = { livez: [], readyz: [] };
   readonly #recorder: BackgroundEventRecorder;
   readonly #election: LeaderElection | undefined;
   readonly #gate: Gate;
@@ -170,6 +179,23 @@ export class Manager {
     return controller;
   }
 
+  /** Adds work of its own, which starts and stops with the controllers. @throws {Error} after the start */
+  add(runnable: Runnable): void {
+    if (this.#state !== "new") throw new Error(`Cannot add "${runnable.name}" after the start`);
+    this.#runnables.push(runnable);
+  }
+
+  /** Adds a question that `/livez` or `/readyz` asks as well. One that throws fails it. */
+  check(path: "livez" | "readyz", check: HealthCheck): void {
+    this.#checks[path].push(() => {
+      try {
+        return check();
+      } catch (error) {
+        return messageOf(error);
+      }
+    });
+  }
+
   /**
    * Runs until `signal` is aborted and the orderly stop is over.
    *
@@ -197,9 +223,9 @@ export class Manager {
     switch (path) {
       case "/livez":
       case "/healthz":
-        return verdict(this.#deadReasons());
+        return verdict([...this.#deadReasons(), ...asked(this.#checks.livez)]);
       case "/readyz":
-        return verdict(this.#unreadyReasons());
+        return verdict([...this.#unreadyReasons(), ...asked(this.#checks.readyz)]);
       case "/metrics":
         return {
           status: 200,
@@ -230,7 +256,11 @@ export class Manager {
     let renewal: Promise<void> | undefined;
     const releaseTimer = this.#holdOpen(stopping);
     try {
+      const begin = (isEverywhere: boolean) =>
+        this.#runnables.filter((one) => (one.isEverywhere ?? false) === isEverywhere)
+          .map((one) => this.#runRunnable(one, stopping).catch(fail));
       for (const entry of [...this.#informers.values()].flat()) this.#runInformer(entry.informer);
+      running.push(...begin(true));
       await this.#synced(stopping);
       if (this.#election) {
         await this.#election.acquire(stopping);
@@ -240,6 +270,7 @@ export class Manager {
       this.log.info("Starting controllers", { controllers: this.#controllers.map(({ name }) => name) });
       running.push(
         ...this.#controllers.map((controller) => controller.run(stopping, abort.signal).catch(fail)),
+        ...begin(false),
       );
       await aborted(stopping);
     } catch (error) {
@@ -334,6 +365,15 @@ export class Manager {
     return (this.#informers.get(nameOf(resource)) ?? []).map((entry) => entry.informer);
   }
 
+  async #runRunnable({ name, run }: Runnable, stopping: AbortSignal): Promise<void> {
+    try {
+      await run(stopping);
+    } catch (error) {
+      // Ended by the signal: it was to end.
+      if (!stopping.aborted) throw new Error(`"${name}" ended: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
   #runInformer(informer: Informer): void {
     this.#cacheRuns.push(informer.run(this.#caches!.signal));
   }
@@ -383,6 +423,10 @@ export class Manager {
       resident.set({}, residentBytes);
     });
   }
+}
+
+function asked(checks: HealthCheck[]): string[] {
+  return checks.map((check) => check()).filter((reason) => reason !== undefined);
 }
 
 function verdict(reasons: string[]): Answer {

@@ -60,6 +60,7 @@ export * from "./conditions.ts";
 export * from "./paths.ts";
 export * from "./logger.ts";
 export * from "./options.ts";
+export type { RateLimiterOptions } from "./backoff.ts";
 export * from "./predicates.ts";
 export * from "./client.ts";
 export { CONTROLLER_INDEX, type Informer, type InformerHandler } from "./informer.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { RateLimiterOptions } from "./backoff.ts";
 import type { ResourceClient } from "./client.ts";
 import type { Logger } from "./logger.ts";
 import type { Clock, Random } from "./ports.ts";
@@ -116,10 +117,28 @@ export interface ControllerOptions<Read = KubernetesObject> {
   workers?: number;
   /** Aborts the context's signal of a reconcile that takes longer; default 5 min. */
   reconcileTimeoutMs?: number;
+  /** Delays of keys that fail; default 5 ms, doubling up to 1,000 s, and 10 a second after 100 for all together. */
+  rateLimit?: RateLimiterOptions;
   /** Longest wait for a write, own or met in a conflict, to show before its source is listed anew; default 5 s. */
   ownWriteTimeoutMs?: number;
   reconcile: Reconcile;
 }
+
+/** Work of a process beside its controllers: a schedule, a server. */
+export interface Runnable {
+  /** In the log. */
+  name: string;
+  /** True: also while this process does not lead. Default false: begins with the controllers. */
+  isEverywhere?: boolean;
+  /**
+   * Works until `signal` is aborted: at a stop, or on a lost lease. Returning sooner is no failure; what it throws ends the
+   * manager.
+   */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Answers with what is wrong, in words; `undefined` when nothing is. */
+export type HealthCheck = () => string | undefined;
 
 /** How the leader is elected; the defaults are client-go's. */
 export interface LeaderElectionOptions {

@@ -9,7 +9,16 @@
  * @module
  */
 
-import type { Client, DeleteOptions, List, ResourceClient, Selection, WriteOptions } from "./client.ts";
+import type {
+  Client,
+  DeleteOptions,
+  GetOptions,
+  List,
+  PageOptions,
+  ResourceClient,
+  Selection,
+  WriteOptions,
+} from "./client.ts";
 import { isConflict } from "./errors.ts";
 import type { ExpectedWrite, Informer } from "./informer.ts";
 import { isNarrower } from "./selectors.ts";
@@ -49,9 +58,9 @@ export class SplitClient implements ResourceClient {
   async get<Read, Write>(
     resource: Resource<Read, Write>,
     key: Key,
-    options: { signal?: AbortSignal } = {},
+    options: GetOptions = {},
   ): Promise<Read | undefined> {
-    for (const informer of this.#synced(resource)) {
+    for (const informer of options.subresource ? [] : this.#synced(resource)) {
       if (informer.namespaces && !informer.namespaces.includes(key.namespace ?? "")) continue;
       const found = informer.get(key);
       if (found !== undefined) return found as Read;
@@ -62,14 +71,16 @@ export class SplitClient implements ResourceClient {
 
   async list<Read, Write>(
     resource: Resource<Read, Write>,
-    options: Selection & { limit?: number; signal?: AbortSignal } = {},
+    options: Selection & PageOptions = {},
   ): Promise<List<Read>> {
-    const { namespace, labelSelector, fieldSelector, limit } = options;
+    const { namespace, labelSelector, fieldSelector, limit, continueToken } = options;
     const informer = this.#synced(resource).find((one) =>
       (!one.namespaces || (namespace !== undefined && one.namespaces.includes(namespace))) &&
       one.fieldSelector === fieldSelector && isNarrower(labelSelector, one.labelSelector)
     );
-    if (!informer || limit !== undefined) return await this.#live.list(resource, this.#withSignal(options));
+    if (!informer || limit !== undefined || continueToken) {
+      return await this.#live.list(resource, this.#withSignal(options));
+    }
     return {
       items: informer.list({ namespace, labelSelector }) as Read[],
       resourceVersion: informer.resourceVersion,
@@ -79,7 +90,7 @@ export class SplitClient implements ResourceClient {
   async create<Read, Write>(
     resource: Resource<Read, Write>,
     object: Write,
-    options: WriteOptions = {},
+    options: WriteOptions & { subresource?: string } = {},
   ): Promise<Read> {
     return this.#written(
       resource,

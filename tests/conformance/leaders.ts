@@ -171,6 +171,32 @@ export function leaderElection(promise: Register): void {
   });
 
   promise(
+    "a leader whose connections go silent or are cut keeps its lease and goes on",
+    90,
+    async (world) => {
+      const proxy = await world.tcpProxy();
+      const entries = await journal(world);
+      const kubeconfig = await writeKubeconfig(world.folder, world.target.upstream, { port: proxy.port });
+      const first = new Candidate(world, "first", kubeconfig);
+      const second = new Candidate(world, "second", kubeconfig);
+      await wrote(entries, first, 0).catch(() => wrote(entries, second, 0));
+      const leader = entries[0]?.writer === "first" ? first : second;
+      for (const fault of ["silence", "cut", "silence"] as const) {
+        const from = entries.length;
+        const brokenAtMs = performance.now();
+        proxy[fault]();
+        const next = await wrote(entries, leader, from);
+        // A write that was under way waits its 20 s; the renewal does not.
+        report(`went on after ${fault}`, brokenAtMs, next, fault === "cut" ? 5_000 : 25_000);
+        await until(10_000, "the leader to go on writing", () => entries.length > from + 10);
+      }
+      assert.equal([...new Set(entries.map(({ writer }) => writer))], [leader.name]);
+      assert.not.match(leader.log, /Lost the lease/);
+      assert.is(leader.exitCode, undefined);
+    },
+  );
+
+  promise(
     "a leader whose lease is taken away ends with exit code 3 and writes no more",
     60,
     async (world) => {
