@@ -4,6 +4,7 @@
  */
 import { InputError } from "./errors.ts";
 import { isObject, type Json, type JsonObject, member } from "./json.ts";
+import { isLabel, isSubdomain } from "./names.ts";
 
 /** A kind of a group, in all its versions. */
 export interface Crd {
@@ -61,7 +62,22 @@ export function readCrd(document: JsonObject, place: readonly string[]): Crd {
     }
     return value;
   };
-  const kind = text("spec", "names", "kind");
+  const group = text("spec", "group");
+  if (!isSubdomain(group) || !group.includes(".")) {
+    throw new InputError(
+      `.spec.group must be a DNS name with a dot in it, found ${JSON.stringify(group)}`,
+      here,
+    );
+  }
+  /** The API server takes no other names: they are in its paths, and here in names of files and types. */
+  const label = (key: string, value: string): string => {
+    if (isLabel(key === "plural" ? value : value.toLowerCase())) return value;
+    throw new InputError(
+      `.spec.names.${key} must be letters, digits and dashes, found ${JSON.stringify(value)}`,
+      here,
+    );
+  };
+  const kind = label("kind", text("spec", "names", "kind"));
   const scope = text("spec", "scope");
   if (scope !== "Namespaced" && scope !== "Cluster") {
     throw new InputError(
@@ -75,10 +91,10 @@ export function readCrd(document: JsonObject, place: readonly string[]): Crd {
   }
   const crd: Crd = {
     place: here,
-    group: text("spec", "group"),
+    group,
     kind,
-    listKind: textAt(document, ["spec", "names", "listKind"]) ?? `${kind}List`,
-    plural: text("spec", "names", "plural"),
+    listKind: label("listKind", textAt(document, ["spec", "names", "listKind"]) ?? `${kind}List`),
+    plural: label("plural", text("spec", "names", "plural")),
     scope,
     versions: versions.map((version, index) => readVersion(version, [...here, `.spec.versions[${index}]`])),
   };
@@ -93,8 +109,11 @@ export function readCrd(document: JsonObject, place: readonly string[]): Crd {
 function readVersion(version: Json, place: readonly string[]): CrdVersion {
   if (!isObject(version)) throw new InputError("A version must be an object", place);
   const name = textAt(version, ["name"]);
-  if (name === undefined || name === "") {
-    throw new InputError(".name must be a text that is not empty", place);
+  if (name === undefined || !isLabel(name)) {
+    throw new InputError(
+      `.name must be lower case letters, digits and dashes, found ${JSON.stringify(name ?? null)}`,
+      place,
+    );
   }
   const here = [...place.slice(0, -1), `version ${JSON.stringify(name)}`];
   const schema = at(version, ["schema", "openAPIV3Schema"]);

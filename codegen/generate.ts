@@ -70,14 +70,14 @@ export function generate(documents: readonly SourceDocument[], options: Generate
   read.sort((a, b) => byCodeUnit(`${a.group}/${a.kind}`, `${b.group}/${b.kind}`));
 
   const modules = new Modules(client, validator);
-  attempt(() => addBuiltIn(openApi, options.kinds, modules));
+  attempt(() => addBuiltIn(openApi, options.kinds, read, modules));
   const crds: Crd[] = [];
   for (const crd of read) {
     attempt(() => {
       refuseDouble(crd, crds);
       const made = crd.versions.map((version): [string, ModuleKind] => {
         const declarations = modules.declarations(crd.group, version.name);
-        return [version.name, crdKind(crd, version, declarations)];
+        return [version.name, bounded(crd, () => crdKind(crd, version, declarations))];
       });
       for (const [version, kind] of made) modules.addKind(crd.group, version, kind);
       for (const version of crd.versions) modules.addValidated({ crd, version });
@@ -97,6 +97,18 @@ export function generate(documents: readonly SourceDocument[], options: Generate
       if (!(error instanceof InputError)) throw error;
       failures.push(error);
     }
+  }
+}
+
+/** An anchor of YAML can hold itself, and JSON can be nested without end: both end with the stack. */
+function bounded<Result>(crd: Crd, action: () => Result): Result {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new InputError("Cannot read the schema: it is nested too deeply, or holds itself", crd.place, {
+      cause: error,
+    });
   }
 }
 
@@ -129,15 +141,26 @@ function crdKind(crd: Crd, version: CrdVersion, declarations: Declarations): Mod
   };
 }
 
-/** The kinds asked for, and everything they and each module reach. */
-function addBuiltIn(openApi: OpenApi, wanted: readonly string[] | undefined, modules: Modules): void {
-  const kinds = openApi.kinds().filter((kind) =>
+/**
+ * The kinds asked for, and everything they and each module reach. A cluster's OpenAPI documents hold its custom
+ * resources too: what a CustomResourceDefinition gives is taken from there, by its rules.
+ */
+function addBuiltIn(
+  openApi: OpenApi,
+  wanted: readonly string[] | undefined,
+  crds: readonly Crd[],
+  modules: Modules,
+): void {
+  const named = openApi.kinds().filter((kind) =>
     wanted === undefined || wanted.some((name) => isNamed(kind, name))
   );
-  const missing = wanted?.find((name) => !kinds.some((kind) => isNamed(kind, name)));
+  const missing = wanted?.find((name) => !named.some((kind) => isNamed(kind, name)));
   if (missing !== undefined) {
     throw new InputError(`Cannot generate kind ${JSON.stringify(missing)}: no OpenAPI document has it`);
   }
+  const kinds = named.filter(({ group, kind }) =>
+    !crds.some((crd) => crd.group === group && crd.kind === kind)
+  );
   const meta = ["ObjectMeta", "ListMeta", "Status", "Condition", "LabelSelector", "DeleteOptions"]
     .map((name) => `io.k8s.apimachinery.pkg.apis.meta.v1.${name}`);
   const reached = openApi.modules([...kinds.map((kind) => kind.schema), ...meta]);
@@ -306,11 +329,13 @@ class Modules {
   files(): Map<string, string> {
     const files = new Map<string, string>([["client.ts", `${header}\n${supportText}`]]);
     for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
-      const { types, client } = moduleText({ ...module, hasClient: this.#client });
+      const { types, client, typeNames } = moduleText({ ...module, hasClient: this.#client });
       files.set(`${path}.ts`, types);
       if (client !== undefined) files.set(`${path}.client.ts`, client);
       const validated = this.#validated.get(path);
-      if (validated !== undefined) files.set(`${path}.validate.ts`, `${header}${validatorText(validated)}`);
+      if (validated !== undefined) {
+        files.set(`${path}.validate.ts`, `${header}${validatorText(validated, typeNames)}`);
+      }
     }
     if (this.#validated.size > 0) files.set("validation.ts", `${header}\n${validationText()}`);
     return files;

@@ -29,6 +29,11 @@ export function sortedEntries<Value>(object: { [key: string]: Value }): [string,
   return Object.entries(object).sort(([a], [b]) => byCodeUnit(a, b));
 }
 
+/** The value with sorted keys, at any depth. */
+export function sorted(value: Json): Json {
+  return JSON.parse(canonical(value)) as Json;
+}
+
 /** JSON text with sorted keys: equal values give equal text. */
 export function canonical(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;

@@ -41,14 +41,14 @@ export interface Answer {
  */
 export async function readKubeconfig(options: { file?: string; context?: string } = {}): Promise<Connection> {
   const file = resolve(options.file ?? process.env.KUBECONFIG ?? join(homedir(), ".kube", "config"));
-  const text = await readFile(file, "utf8").catch((error: Error) => {
-    throw new InputError(`Cannot read the kubeconfig: ${error.message}`, [file], { cause: error });
-  });
+  const text = await textOfFile(file, "the kubeconfig", file);
   let config: Json;
   try {
     config = parse(text) as Json;
   } catch (error) {
-    throw new InputError(`Cannot read the kubeconfig: ${(error as Error).message}`, [file], { cause: error });
+    // The parser's other lines quote the file, which may hold a token: neither they nor the error go further.
+    const [message] = (error as Error).message.split("\n");
+    throw new InputError(`Cannot read the kubeconfig: ${message!.replace(/:$/, "")}`, [file]);
   }
   const name = options.context ?? textOf(config, "current-context");
   const context = entry(config, "contexts", "context", name, file);
@@ -60,7 +60,9 @@ export async function readKubeconfig(options: { file?: string; context?: string 
     const data = textOf(holder, `${key}-data`);
     if (data !== undefined) return Buffer.from(data, "base64").toString();
     const path = textOf(holder, key);
-    return path === undefined ? undefined : await readFile(resolve(dirname(file), path), "utf8");
+    return path === undefined
+      ? undefined
+      : await textOfFile(resolve(dirname(file), path), `the ${key}`, file);
   };
   const connection: Connection = { server, isInsecure: member(cluster, "insecure-skip-tls-verify") === true };
   const ca = await material(cluster, "certificate-authority");
@@ -68,11 +70,19 @@ export async function readKubeconfig(options: { file?: string; context?: string 
   const key = await material(user, "client-key");
   const tokenFile = textOf(user, "tokenFile");
   const token = textOf(user, "token") ??
-    (tokenFile === undefined ? undefined : (await readFile(tokenFile, "utf8")).trim());
+    (tokenFile === undefined
+      ? undefined
+      : (await textOfFile(resolve(dirname(file), tokenFile), "the tokenFile", file)).trim());
   Object.assign(connection, ca && { ca }, cert && { cert }, key && { key }, token && { token });
   const plugin = member(user, "exec");
   if (isObject(plugin)) Object.assign(connection, await credentials(plugin, file));
   return connection;
+}
+
+async function textOfFile(path: string, what: string, kubeconfig: string): Promise<string> {
+  return await readFile(path, "utf8").catch((error: Error) => {
+    throw new InputError(`Cannot read ${what}: ${error.message}`, [kubeconfig], { cause: error });
+  });
 }
 
 /** Asks a credential plugin (`exec`) for a token or a certificate. */
@@ -93,8 +103,8 @@ async function credentials(plugin: JsonObject, file: string): Promise<Partial<Co
     const { stdout } = await promisify(execFile)(command, Array.isArray(args) ? args.map(String) : [], {
       env: { ...process.env, ...Object.fromEntries(added), KUBERNETES_EXEC_INFO: JSON.stringify(info) },
     });
-    const status = member(JSON.parse(stdout) as JsonObject, "status");
-    if (!isObject(status)) throw new TypeError("it returned no status");
+    const status = statusOf(stdout);
+    if (status === undefined) throw new TypeError("it returned no ExecCredential with a status");
     const token = textOf(status, "token");
     const cert = textOf(status, "clientCertificateData");
     const key = textOf(status, "clientKeyData");
@@ -105,6 +115,17 @@ async function credentials(plugin: JsonObject, file: string): Promise<Partial<Co
       [file],
       { cause: error },
     );
+  }
+}
+
+/** The status in what a plugin said; a parser's complaint would quote what may be a token. */
+function statusOf(text: string): JsonObject | undefined {
+  try {
+    const answer = JSON.parse(text) as Json;
+    const status = isObject(answer) ? member(answer, "status") : undefined;
+    return isObject(status) ? status : undefined;
+  } catch {
+    return undefined;
   }
 }
 

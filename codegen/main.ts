@@ -62,8 +62,9 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     return await run(args);
   } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    for (const line of error.message.split("\n")) console.error(`codegen: ${line}`);
+    // An exit code of 1 would say that something has changed.
+    const text = error instanceof InputError ? error.message : (error as Error).stack ?? String(error);
+    for (const line of text.split("\n")) console.error(`codegen: ${line}`);
     return 2;
   }
 }

@@ -4,8 +4,9 @@
  */
 import type { ApiKind } from "./api.ts";
 import { clientClasses } from "./client.ts";
+import { blockComment } from "./comments.ts";
 import { byCodeUnit } from "./json.ts";
-import { constantName, Names, pascalCase, typeName } from "./names.ts";
+import { constantName, Names, typeName } from "./names.ts";
 import { type Printable, TypePrinter } from "./print.ts";
 
 /** The names of a kind's own types and of its constant. */
@@ -45,6 +46,8 @@ export const header =
 /** The texts of a module's files. */
 export interface ModuleTexts {
   types: string;
+  /** For each kind, the name of what is written. */
+  typeNames: ReadonlyMap<string, string>;
   client?: string;
 }
 
@@ -70,7 +73,8 @@ export function moduleText({ group, version, kinds, types = [], hasClient }: Mod
     sections.push(...kind.types(kindNames, names).map((type) => printer.declaration(type)));
     sections.push(descriptor(kind, kindNames, imports));
   }
-  const texts: ModuleTexts = { types: fileText(imports, sections) };
+  const typeNames = new Map(named.map(([{ kind }, { write }]) => [kind, write]));
+  const texts: ModuleTexts = { types: fileText(imports, sections), typeNames };
   if (hasClient && kinds.length > 0) texts.client = clientText(group, version, named);
   return texts;
 }
@@ -92,7 +96,7 @@ function clientText(
       constant: imports.nameOf(path, constant, true),
     }] as const
   );
-  const base = pascalCase(`${group === "" ? "core" : group}-${version}`);
+  const base = typeName(`${group === "" ? "core" : group}-${version}`);
   const classes = { api: names.take(`${base}Api`), namespaced: names.take(`${base}NamespacedApi`) };
   return fileText(imports, [clientClasses(classes, { group, version }, local, imports)]);
 }
@@ -107,8 +111,10 @@ function descriptor(kind: ModuleKind, { write, read, constant }: KindNames, impo
   const address = [kind.group, kind.version, kind.kind, kind.plural, kind.scope].map((text) =>
     JSON.stringify(text)
   );
-  return `/** The address of ${kind.kind} objects, and the types of what is read and written there. */
-export const ${constant}: ${resource}<${read}, ${write}> = {
+  const comment = blockComment(
+    `The address of ${kind.kind} objects, and the types of what is read and written there.`,
+  );
+  return `${comment}export const ${constant}: ${resource}<${read}, ${write}> = {
   group: ${address[0]},
   version: ${address[1]},
   kind: ${address[2]},

@@ -12,6 +12,17 @@ const reserved = new Set((
   "while with yield arguments eval globalThis Infinity NaN asserts satisfies using"
 ).split(" "));
 
+/** Whether the text is a DNS label that begins with a letter (RFC 1035): a version, a plural, a kind in lower case. */
+export function isLabel(text: string): boolean {
+  return text.length <= 63 && /^[a-z](?:[-a-z0-9]*[a-z0-9])?$/.test(text);
+}
+
+/** Whether the text is a DNS subdomain in lower case (RFC 1123): a group. */
+export function isSubdomain(text: string): boolean {
+  return text.length <= 253 &&
+    /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/.test(text);
+}
+
 /** The parts of a text as one word: `foo-bar.baz` becomes `FooBarBaz`. */
 export function pascalCase(text: string): string {
   const words = text.split(/[^\p{ID_Continue}]+|_+/u).filter((word) => word !== "");

@@ -10,6 +10,7 @@ import type { ApiKind } from "./api.ts";
 import { InputError } from "./errors.ts";
 import { byCodeUnit, isObject, type Json, type JsonObject, member, sortedEntries } from "./json.ts";
 import { modulePath } from "./module.ts";
+import { isLabel, isSubdomain, typeName } from "./names.ts";
 import type { Printable } from "./print.ts";
 import { commentOf, descriptionOf } from "./schema/comment.ts";
 import {
@@ -33,6 +34,8 @@ export function isOpenApi(document: Json): document is JsonObject {
 /** The schemas and kinds of several documents together. */
 export class OpenApi {
   readonly #schemas = new Map<string, JsonObject>();
+  /** The document of each schema. */
+  readonly #places = new Map<string, readonly string[]>();
   readonly #kinds = new Map<string, ApiKind & { schema: string }>();
   /** The group of a package: `io.k8s.api.rbac.v1` is of rbac.authorization.k8s.io. */
   readonly #groups = new Map<string, string>();
@@ -45,24 +48,31 @@ export class OpenApi {
     const schemas = isObject(components) ? member(components, "schemas") : undefined;
     if (!isObject(schemas)) throw new InputError(".components.schemas must be an object", place);
     for (const [name, schema] of Object.entries(schemas)) {
-      if (isObject(schema)) this.#schemas.set(name, schema);
+      if (!isObject(schema)) continue;
+      this.#schemas.set(name, schema);
+      this.#places.set(name, place);
     }
     const byKind = new Map<string, string>();
     for (const [name, schema] of Object.entries(schemas)) {
       const gvks = isObject(schema) ? member(schema, "x-kubernetes-group-version-kind") : undefined;
       if (!Array.isArray(gvks) || gvks.length !== 1 || !isObject(gvks[0])) continue;
-      const { group, version, kind } = gvks[0] as { group: string; version: string; kind: string };
+      const { group, version, kind } = kindOf(gvks[0], place);
       byKind.set(`${group}/${version}/${kind}`, name);
       this.#groups.set(packageOf(name), group);
     }
     const paths = member(document, "paths");
     for (const [path, item] of isObject(paths) ? Object.entries(paths) : []) {
-      this.#addPath(path, item, byKind);
+      this.#addPath(path, item, byKind, [...place, path]);
     }
   }
 
   /** A kind is what can be listed; status and scale are paths below it. */
-  #addPath(path: string, item: Json, byKind: ReadonlyMap<string, string>): void {
+  #addPath(
+    path: string,
+    item: Json,
+    byKind: ReadonlyMap<string, string>,
+    place: readonly string[],
+  ): void {
     const match =
       /^\/(?:api|apis\/[^/]+)\/[^/]+\/(namespaces\/\{namespace\}\/)?([^/{}]+)(?:\/\{name\}(\/status|\/scale)?)?$/
         .exec(path);
@@ -71,7 +81,7 @@ export class OpenApi {
     for (const operation of Object.values(item)) {
       const gvk = isObject(operation) ? member(operation, "x-kubernetes-group-version-kind") : undefined;
       if (!isObject(gvk)) continue;
-      const { group, version, kind } = gvk as { group: string; version: string; kind: string };
+      const { group, version, kind } = kindOf(gvk, place);
       const key = `${group}/${version}/${plural}`;
       const found = this.#kinds.get(key);
       if (subresource !== undefined) {
@@ -110,7 +120,7 @@ export class OpenApi {
     for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
       if (seen.has(name)) continue;
       seen.add(name);
-      const schema = this.#schema(name);
+      const schema = this.#schemas.get(name)!;
       const { module, local } = this.place(name);
       if (scalarShape(name, schema) !== undefined) continue;
       let types = modules.get(module);
@@ -129,23 +139,27 @@ export class OpenApi {
   /** The module of a schema and its name there. */
   place(name: string): { module: string; local: string } {
     const pack = packageOf(name);
-    const local = name.slice(pack.length + 1);
+    const local = typeName(name.slice(pack.length + 1));
     if (pack === metaPackage) return { module: "meta/v1", local };
     const [group, version] = pack.split(".").slice(-2);
-    return { module: modulePath(this.#groups.get(pack) ?? group ?? "core", version ?? "v1"), local };
+    const module = modulePath(this.#groups.get(pack) ?? (group || "core"), version || "v1");
+    return { module: module.replace(/[^-.\w/]/g, "_"), local };
   }
 
-  #schema(name: string): JsonObject {
-    const schema = this.#schemas.get(name);
-    if (schema === undefined) {
-      throw new InputError(`Cannot resolve $ref "${prefix}${name}": no document has it`);
-    }
-    return schema;
+  /** The schema of a `$ref` in the schema `from`. */
+  #resolve(ref: string, from: string): JsonObject {
+    const schema = ref.startsWith(prefix) ? this.#schemas.get(ref.slice(prefix.length)) : undefined;
+    if (schema !== undefined) return schema;
+    const path = pathOfRef(this.#schemas.get(from) ?? null, ref) ?? "";
+    throw new InputError(`Cannot resolve $ref ${JSON.stringify(ref)}: no document has it`, [
+      ...this.#places.get(from) ?? [],
+      `components.schemas[${JSON.stringify(from)}]${path}`,
+    ]);
   }
 
   /** The shape of a component; kinds have their apiVersion and kind as literals. */
   #bodyOf(name: string, schema: JsonObject, waiting: string[]): Shape {
-    const shape = this.#shapeOf(schema, waiting);
+    const shape = this.#shapeOf(schema, name, waiting);
     const kind = [...this.#kinds.values()].find((one) => one.schema === name);
     if (kind === undefined || shape.type !== "object") return shape;
     const apiVersion = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
@@ -161,17 +175,19 @@ export class OpenApi {
     return { ...shape, fields: fields.sort((a, b) => rank(a.key) - rank(b.key)) };
   }
 
-  #shapeOf(schema: Json, waiting: string[]): Shape {
+  #shapeOf(schema: Json, from: string, waiting: string[]): Shape {
     if (!isObject(schema)) return unknownShape;
     const ref = member(schema, "$ref");
-    if (typeof ref === "string") return this.#reference(ref, waiting);
+    if (typeof ref === "string") return this.#reference(ref, from, waiting);
     const parts = member(schema, "allOf");
-    if (Array.isArray(parts)) return intersection(parts.map((part) => this.#shapeOf(part, waiting)));
+    if (Array.isArray(parts)) return intersection(parts.map((part) => this.#shapeOf(part, from, waiting)));
     const values = member(schema, "enum");
     if (Array.isArray(values)) return { type: "literal", values };
     for (const keyword of ["oneOf", "anyOf"]) {
       const branches = member(schema, keyword);
-      if (Array.isArray(branches)) return union(branches.map((branch) => this.#shapeOf(branch, waiting)));
+      if (Array.isArray(branches)) {
+        return union(branches.map((branch) => this.#shapeOf(branch, from, waiting)));
+      }
     }
     switch (member(schema, "type")) {
       case "string":
@@ -182,15 +198,15 @@ export class OpenApi {
       case "boolean":
         return { type: "boolean" };
       case "array":
-        return { type: "array", items: this.#shapeOf(member(schema, "items") ?? true, waiting) };
+        return { type: "array", items: this.#shapeOf(member(schema, "items") ?? true, from, waiting) };
       case "object":
-        return this.#objectOf(schema, waiting);
+        return this.#objectOf(schema, from, waiting);
       default:
         return unknownShape;
     }
   }
 
-  #objectOf(schema: JsonObject, waiting: string[]): Shape {
+  #objectOf(schema: JsonObject, from: string, waiting: string[]): Shape {
     const properties = member(schema, "properties");
     const requiredKeys = member(schema, "required");
     const required = new Set(Array.isArray(requiredKeys) ? requiredKeys : []);
@@ -198,7 +214,9 @@ export class OpenApi {
     const fields = sortedEntries(isObject(properties) ? properties : {}).map(([key, property]) => ({
       key,
       // The API server sends null for a time that is not set, and takes it back.
-      shape: key === "creationTimestamp" ? union([stringShape, nullShape]) : this.#shapeOf(property, waiting),
+      shape: key === "creationTimestamp"
+        ? union([stringShape, nullShape])
+        : this.#shapeOf(property, from, waiting),
       required: required.has(key),
       doc: isObject(property) ? commentOf(withoutZeroDefault(property)) : "",
     }));
@@ -208,13 +226,13 @@ export class OpenApi {
     return {
       type: "object",
       fields,
-      ...(isObject(rest) && { additionalProperties: this.#shapeOf(rest, waiting) }),
+      ...(isObject(rest) && { additionalProperties: this.#shapeOf(rest, from, waiting) }),
     };
   }
 
-  #reference(ref: string, waiting: string[]): Shape {
+  #reference(ref: string, from: string, waiting: string[]): Shape {
     const name = ref.slice(prefix.length);
-    const schema = this.#schema(name);
+    const schema = this.#resolve(ref, from);
     const scalar = scalarShape(name, schema);
     if (scalar !== undefined) return scalar;
     waiting.push(name);
@@ -225,6 +243,31 @@ export class OpenApi {
     this.#embedded.add(name);
     return { type: "imported", name: `Embedded${local}`, module };
   }
+}
+
+/** Where in a schema a `$ref` is. */
+function pathOfRef(schema: Json, ref: string): string | undefined {
+  if (isObject(schema) && member(schema, "$ref") === ref) return "";
+  if (typeof schema !== "object" || schema === null) return undefined;
+  for (const [key, value] of Object.entries(schema)) {
+    const deeper = pathOfRef(value, ref);
+    if (deeper !== undefined) return `${/^\w+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`}${deeper}`;
+  }
+  return undefined;
+}
+
+/** A kind's address; what it is made of is in names of files and types. */
+function kindOf(gvk: JsonObject, place: readonly string[]): { group: string; version: string; kind: string } {
+  const [group = "", version = "", kind = ""] = ["group", "version", "kind"].map((key) =>
+    String(member(gvk, key) ?? "")
+  );
+  if ((group === "" || isSubdomain(group)) && isLabel(version) && isLabel(kind.toLowerCase())) {
+    return { group, version, kind };
+  }
+  throw new InputError(
+    `x-kubernetes-group-version-kind must name a kind, found ${JSON.stringify(gvk)}`,
+    place,
+  );
 }
 
 /** A kind inside another object: apiVersion and kind may be left out. */

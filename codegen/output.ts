@@ -3,7 +3,7 @@
  * @module
  */
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, normalize, resolve } from "node:path";
 import process from "node:process";
 import { InputError } from "./errors.ts";
 import { header } from "./module.ts";
@@ -33,6 +33,10 @@ export async function readOutput(folder: string): Promise<Map<string, string> | 
  */
 export async function writeOutput(folder: string, files: ReadonlyMap<string, string>): Promise<void> {
   const target = resolve(folder);
+  const outside = [...files.keys()].find((path) => isAbsolute(path) || normalize(path).startsWith(".."));
+  if (outside !== undefined) {
+    throw new InputError(`Cannot write ${JSON.stringify(outside)}: it is outside the folder`, [folder]);
+  }
   const before = await readOutput(target);
   const stranger = [...before ?? []].find(([, text]) => !text.startsWith(header.trimEnd()));
   if (stranger !== undefined) {

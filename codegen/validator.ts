@@ -4,8 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import type { Crd, CrdVersion } from "./crd.ts";
-import { isObject, type Json, member, sortedEntries } from "./json.ts";
-import { typeName } from "./names.ts";
+import { isObject, type Json, member, sorted, sortedEntries } from "./json.ts";
+import { blockComment } from "./comments.ts";
 
 /** A kind with its version, for its validator. */
 export interface ValidatedVersion {
@@ -18,16 +18,24 @@ export function validationText(): string {
   return readFileSync(new URL("./validation.ts", import.meta.url), "utf8");
 }
 
-/** The validators of the kinds of one group and version. */
-export function validatorText(kinds: readonly ValidatedVersion[]): string {
+/**
+ * The validators of the kinds of one group and version.
+ *
+ * @param typeNames the name of each kind's type
+ */
+export function validatorText(
+  kinds: readonly ValidatedVersion[],
+  typeNames: ReadonlyMap<string, string>,
+): string {
   const functions = kinds.map(({ crd, version }) => {
-    const name = typeName(crd.kind);
+    const comment = blockComment(
+      `What the API server would find wrong with ${crd.kind} objects; nothing when it would take them.`,
+    );
     const schema = JSON.stringify(withoutText(version.schema)).replaceAll("\u2028", "\\u2028").replaceAll(
       "\u2029",
       "\\u2029",
     );
-    return `/** What the API server would find wrong with ${crd.kind} objects; nothing when it would take them. */
-export const validate${name}: Validator = createValidator({
+    return `${comment}export const validate${typeNames.get(crd.kind)}: Validator = createValidator({
   apiVersion: ${JSON.stringify(`${crd.group}/${version.name}`)},
   kind: ${JSON.stringify(crd.kind)},
   hasStatus: ${version.hasStatus},
@@ -50,7 +58,7 @@ function withoutText(schema: Json, isProperties = false): Json {
     ) continue;
     const isData = !isProperties && (key === "default" || key === "enum");
     result[key] = isData
-      ? value
+      ? sorted(value)
       : withoutText(value, !isProperties && key === "properties" && isObject(member(schema, key) ?? null));
   }
   return result;

@@ -2,7 +2,7 @@
  * What the comment above a field says: its description, and everything in the schema that no type can say.
  * @module
  */
-import { isObject, type Json, type JsonObject, member } from "../json.ts";
+import { canonical, isObject, type Json, type JsonObject, member } from "../json.ts";
 
 /**
  * The comment of a property, in plain text.
@@ -43,7 +43,7 @@ function facts(schema: JsonObject, label: string): string[] {
   const title = member(schema, "title");
   if (typeof title === "string" && title !== "") say(`Title: ${title}`);
   const fallback = member(schema, "default");
-  if (fallback !== undefined && fallback !== null) say(`Default: ${JSON.stringify(fallback)}`);
+  if (fallback !== undefined && fallback !== null) say(`Default: ${canonical(fallback)}`);
   const format = member(schema, "format");
   if (typeof format === "string" && format !== "") say(`Format: ${format}`);
   const integer = member(schema, "type") === "integer" && format === undefined;

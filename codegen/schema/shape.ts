@@ -36,8 +36,8 @@ export interface Field {
   key: string;
   shape: Shape;
   required: boolean;
-  /** Whether the API server fills it in, so that it is present whoever wrote the object. */
-  defaulted?: boolean;
+  /** What the API server fills in, so that it is present whoever wrote the object. */
+  fallback?: Json;
   /** The comment above it, in plain text; empty for none. */
   doc: string;
 }

@@ -6,7 +6,7 @@
  * @module
  */
 import { InputError } from "../errors.ts";
-import { isObject, type Json, type JsonObject, member, sortedEntries } from "../json.ts";
+import { isObject, type Json, type JsonObject, member, sorted, sortedEntries } from "../json.ts";
 import { commentOf } from "./comment.ts";
 import { constrain } from "./constrain.ts";
 import { isAlways, junctions } from "./constraint.ts";
@@ -130,7 +130,8 @@ function enumOr<Otherwise>(schema: JsonObject, otherwise: Otherwise): Views | Ot
   if (!Array.isArray(values) || values.length === 0) return otherwise;
   // The API server finds null in no enum. Where null is not allowed it drops it first: then, and only then, it is valid.
   const isNullable = member(schema, "nullable") === true;
-  return same({ type: "literal", values: isNullable ? values.filter((value) => value !== null) : values });
+  const listed = isNullable ? values.filter((value) => value !== null) : values;
+  return same({ type: "literal", values: listed.map((value) => isObject(value) ? sorted(value) : value) });
 }
 
 function unconstrainedViews(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
@@ -201,14 +202,15 @@ function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boo
   const required = new Set(Array.isArray(requiredKeys) ? requiredKeys : []);
   const fields = new Map<string, { write: Field; read: Field }>();
   let differs = false;
-  const add = (key: string, views: Views, doc: string, isDefaulted: boolean) => {
+  const add = (key: string, views: Views, doc: string, fallback?: Json) => {
+    const isDefaulted = fallback !== undefined;
     const isRequired = required.has(key);
     const write: Field = {
       key,
       shape: views.write,
       required: isRequired && !isDefaulted,
       doc,
-      defaulted: isDefaulted,
+      ...(isDefaulted && { fallback }),
     };
     const read: Field = { key, shape: views.read, required: isRequired || isDefaulted, doc };
     if (isDefaulted || views.read !== views.write) differs = true;
@@ -217,12 +219,7 @@ function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boo
   for (const [key, property] of isObject(properties) ? sortedEntries(properties) : []) {
     const views = viewsOf(property, walk, `${path}.properties[${JSON.stringify(key)}]`);
     const fallback = isObject(property) ? member(property, "default") : undefined;
-    add(
-      key,
-      views,
-      isObject(property) ? commentOf(property) : "",
-      fallback !== undefined && fallback !== null,
-    );
+    add(key, views, isObject(property) ? commentOf(property) : "", fallback ?? undefined);
   }
   if (member(schema, "x-kubernetes-embedded-resource") === true) addEmbedded();
   const rest = restViews(schema, walk, path, isOpened || preservesUnknown(schema));
@@ -230,7 +227,7 @@ function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boo
   if (rest !== undefined) {
     for (const key of required) {
       if (typeof key !== "string" || fields.has(key)) continue;
-      add(key, rest, "", false);
+      add(key, rest, "");
     }
   }
   const all = [...fields.values()];
@@ -250,10 +247,9 @@ function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boo
         key,
         { write: before?.write.shape ?? stringShape, read: before?.read.shape ?? stringShape },
         before?.write.doc ?? "",
-        false,
       );
     }
-    add("metadata", same(walk.objectMeta), fields.get("metadata")?.write.doc ?? "", false);
+    add("metadata", same(walk.objectMeta), fields.get("metadata")?.write.doc ?? "");
   }
 }
 

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { main } from "../../codegen/main.ts";
+import { writeOutput } from "../../codegen/output.ts";
 import { crdOf } from "./crd_of.ts";
 
 const test = suite<{ folder: string; said: string[]; complained: string[]; restore: () => void }>("command");
@@ -182,6 +183,50 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
     server.closeAllConnections();
     await new Promise((closed) => server.close(closed));
   }
+});
+
+test("a kubeconfig that is broken, or names files that are not there, exits with 2 and tells no secret", async ({ folder, complained }) => {
+  const kubeconfig = join(folder, "kubeconfig");
+  const args = ["--from-cluster", "--kubeconfig", kubeconfig, "--out", join(folder, "out"), "--quiet"];
+  const complaintOf = async (text: string) => {
+    complained.length = 0;
+    await writeFile(kubeconfig, text);
+    assert.is(await main(args), 2);
+    return complained.join("\n");
+  };
+  const of = (user: object, cluster: object = {}) =>
+    JSON.stringify({
+      "current-context": "a",
+      "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
+      "clusters": [{ name: "c", cluster: { server: "http://127.0.0.1:1", ...cluster } }],
+      "users": [{ name: "u", user }],
+    });
+  const start = `codegen: ${kubeconfig}: `;
+  const none = `ENOENT: no such file or directory, open '${join(folder, "none")}'`;
+  assert.is(await complaintOf(of({ tokenFile: "none" })), `${start}Cannot read the tokenFile: ${none}`);
+  assert.is(await complaintOf(of({ "client-key": "none" })), `${start}Cannot read the client-key: ${none}`);
+  assert.is(
+    await complaintOf(of({}, { "certificate-authority": "none" })),
+    `${start}Cannot read the certificate-authority: ${none}`,
+  );
+  const broken = await complaintOf("users:\n- user:\n    token: 'geheim\n  x: [\n");
+  assert.match(broken, "Cannot read the kubeconfig: ");
+  assert.not.match(broken, "geheim");
+  const plugin = join(folder, "plugin");
+  await writeFile(plugin, "#!/bin/sh\necho geheim\n", { mode: 0o755 });
+  const credentials = await complaintOf(of({ exec: { command: plugin } }));
+  assert.match(credentials, "it returned no ExecCredential with a status");
+  assert.not.match(credentials, "geheim");
+});
+
+test("the output cannot leave its folder", async ({ folder }) => {
+  for (const path of ["../evil.ts", "a/../../evil.ts", "/evil.ts"]) {
+    await writeOutput(join(folder, "out"), new Map([[path, ""]])).then(
+      () => assert.unreachable(path),
+      (error: Error) => assert.match(error.message, "it is outside the folder"),
+    );
+  }
+  assert.equal(await readdir(folder), []);
 });
 
 test("--help names each option and exits with 0", async ({ said }) => {

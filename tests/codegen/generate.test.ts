@@ -172,6 +172,158 @@ test("broken YAML is refused with document, line and column; a template is recog
   assert.match(messageOf("{{ if .Values.x }}\na: 1\n{{ end }}\n"), "render it first");
 });
 
+test("quoted texts and closing braces that are indented no deeper than their key are read, as kubectl reads them", () => {
+  const text = "---\na:\n  b: 'one\n  two'\n  c: \"three\n\nfour\"\n---\nd: {\n  e: 1\n}\n";
+  assert.equal(documentsOf(text, "x.yaml").map(({ value }) => value), [
+    { a: { b: "one two", c: "three\nfour" } },
+    { d: { e: 1 } },
+  ]);
+});
+
+test("names that the API server would not take are refused: they are in paths and in code", () => {
+  const start = 'file0.yaml: CustomResourceDefinition "things.example.com": ';
+  const versioned = (name: string) => crdOf({ version: { name } });
+  const named = (names: JsonObject) => {
+    const crd = crdOf({});
+    const spec = crd["spec"] as { names: JsonObject };
+    Object.assign(spec.names, names);
+    return crd;
+  };
+  const cases: [JsonObject, string][] = [
+    [crdOf({ group: "../evil.com" }), '.spec.group must be a DNS name with a dot in it, found "../evil.com"'],
+    [crdOf({ group: "meta" }), '.spec.group must be a DNS name with a dot in it, found "meta"'],
+    [
+      versioned("../../evil"),
+      '.spec.versions[0]: .name must be lower case letters, digits and dashes, found "../../evil"',
+    ],
+    [
+      named({ kind: "A*/ evil(); /*" }),
+      '.spec.names.kind must be letters, digits and dashes, found "A*/ evil(); /*"',
+    ],
+    [named({ listKind: "a b" }), '.spec.names.listKind must be letters, digits and dashes, found "a b"'],
+    [named({ plural: "Things" }), '.spec.names.plural must be letters, digits and dashes, found "Things"'],
+  ];
+  for (const [crd, want] of cases) {
+    assert.is(failureOf(crd).replace(/^.*?"[^"]*": /, ""), want.replace(start, ""));
+  }
+});
+
+test("an OpenAPI document cannot name a file or a type that is none", () => {
+  const document = (version: string, kind: string): JsonObject => {
+    const gvk = { group: "x.io", version, kind };
+    return {
+      openapi: "3.0.0",
+      paths: { "/apis/x.io/v1/things": { get: { "x-kubernetes-group-version-kind": gvk } } },
+      components: {
+        schemas: { "io.x.v1.Thing": { "type": "object", "x-kubernetes-group-version-kind": [gvk] } },
+      },
+    };
+  };
+  const files = (version: string, kind: string) =>
+    generate([{ place: ["api.json"], value: document(version, kind) }]).files;
+  assert.ok(files("v1", "Thing").has("x.io/v1.ts"));
+  assert.throws(() => files("../../v1", "Thing"), /api\.json: .*"\.\.\/\.\.\/v1"/);
+  assert.throws(() => files("v1", "A*/ evil(); /*"), /api\.json: /);
+});
+
+test("a $ref of an OpenAPI document that leads nowhere is refused with file and path", () => {
+  const gvk = { group: "x.io", version: "v1", kind: "Thing" };
+  const reference = (ref: string): JsonObject => ({
+    type: "object",
+    properties: { "a-b": { allOf: [{ $ref: ref }] } },
+  });
+  const document = (ref: string): JsonObject => ({
+    openapi: "3.0.0",
+    paths: { "/apis/x.io/v1/things": { get: { "x-kubernetes-group-version-kind": gvk } } },
+    components: {
+      schemas: { "io.x.v1.Thing": { ...reference(ref), "x-kubernetes-group-version-kind": [gvk] } },
+    },
+  });
+  for (const ref of ["#/components/schemas/none", "other.json#/Thing"]) {
+    assert.throws(
+      () => generate([{ place: ["api.json"], value: document(ref) }]),
+      (error: Error) =>
+        error.message ===
+          `api.json: components.schemas["io.x.v1.Thing"].properties["a-b"].allOf.0: Cannot resolve $ref "${ref}": no document has it`,
+    );
+  }
+});
+
+test("a schema that holds itself, or is nested without end, is refused by name", () => {
+  const circle: JsonObject = { type: "object" };
+  circle["properties"] = { a: circle };
+  assert.match(
+    failureOf(crdOf({ schema: circle })),
+    /^file0\.yaml: .*it is nested too deeply, or holds itself$/,
+  );
+  const branch: JsonObject = {};
+  branch["oneOf"] = [branch];
+  assert.match(failureOf(crdOf({ schema: { type: "object", ...branch } })), /holds itself$/);
+  let deep: JsonObject = { type: "string" };
+  for (let level = 0; level < 5_000; level++) deep = { type: "array", items: deep };
+  assert.match(failureOf(crdOf({ schema: spec({ deep }) })), /holds itself$/);
+});
+
+test("defaults and enum values give the same bytes whatever the order of their keys", () => {
+  const filesOf = (value: JsonObject) => [
+    ...generate([{
+      place: ["x"],
+      value: crdOf({
+        schema: spec({
+          a: {
+            type: "object",
+            properties: { x: { type: "integer" }, y: { type: "integer" } },
+            default: value,
+          },
+          b: {
+            type: "object",
+            properties: { x: { type: "integer" }, y: { type: "integer" } },
+            enum: [value],
+          },
+        }),
+      }),
+    }], { validator: true }).files,
+  ];
+  assert.equal(filesOf({ x: 1, y: 2 }), filesOf({ y: 2, x: 1 }));
+});
+
+test("the items of the API server's own list are CustomResourceDefinitions, though they do not say so", () => {
+  const { apiVersion, kind: _, ...item } = crdOf({});
+  const list = { kind: "CustomResourceDefinitionList", apiVersion: apiVersion!, items: [item] };
+  assert.is(generate(documentsOf(JSON.stringify(list), "raw.json")).kinds, 1);
+});
+
+test("a kind that a CustomResourceDefinition gives is not taken from an OpenAPI document as well", () => {
+  const gvk = { group: "example.com", version: "v1", kind: "Thing" };
+  const openApi: JsonObject = {
+    openapi: "3.0.0",
+    paths: { "/apis/example.com/v1/things": { get: { "x-kubernetes-group-version-kind": gvk } } },
+    components: {
+      schemas: { "com.example.v1.Thing": { "type": "object", "x-kubernetes-group-version-kind": [gvk] } },
+    },
+  };
+  const documents = [openApi, crdOf({ schema: spec({ a: { type: "string" } }) })].map((value) => ({ place: ["x"], value }));
+  const { kinds, files } = generate(documents, { kinds: ["example.com/Thing"] });
+  assert.is(kinds, 1);
+  assert.match(files.get("example.com/v1.ts")!, "export interface ThingSpec");
+  assert.not.match(files.get("example.com/v1.ts")!, "Thing2");
+});
+
+test("groups that begin with a digit, and kinds that differ by case only, have names that TypeScript takes", () => {
+  const documents = ["Class", "class"].map((kind) => ({
+    place: [kind],
+    value: crdOf({ group: "123.example.com", kind }),
+  }));
+  // They would have one plural.
+  ((documents[1]!.value["spec"] as JsonObject)["names"] as JsonObject)["plural"] = "others";
+  const { files } = generate(documents, { validator: true });
+  assert.match(files.get("123.example.com/v1.client.ts")!, "export interface _123ExampleComV1Api {");
+  const validators = [...files.get("123.example.com/v1.validate.ts")!.matchAll(/const (\w+)/g)].map((
+    [, name],
+  ) => name);
+  assert.equal(validators, ["validateClass", "validateClass2"]);
+});
+
 test("no description can end its comment, start a tag, or break a line", () => {
   const hostile = "a */ const x = 1; /*\r\n@deprecated not\u2028@param no\r{@link evil} \u0000 ${x} `";
   const text = filesOf(crdOf({ schema: spec({ a: { type: "string", description: hostile } }) })).get(
