@@ -6,10 +6,11 @@
  * @module
  */
 import { canonical, type Json, sortedEntries } from "../json.ts";
-import { type Alternative, type Constraint, isAlways } from "./constraint.ts";
+import { type Alternative, type Constraint, isAlways, mayMeet } from "./constraint.ts";
 import {
   type Field,
   intersection,
+  keyOf,
   neverShape,
   type ObjectShape,
   type Shape,
@@ -72,12 +73,13 @@ function constrainArray(base: Shape & { type: "array" }, { types, items }: Alter
 function constrainObject(base: Shape, constraint: Constraint): Shape {
   const object = objectOf(base);
   if (object === undefined) return base;
-  const parts: ObjectShape[] = [];
+  const possible: ObjectShape[] = [];
   for (const alternative of constraint) {
     const part = alternativeShape(object, alternative);
     if (part === "any") return base;
-    if (part !== "none") parts.push(part);
+    if (part !== "none") possible.push(part);
   }
+  const parts = withoutStronger(possible);
   if (parts.length === 1 && base.type !== "intersection") return merged(object, parts[0]!);
   const moved = new Set(
     parts.flatMap(({ fields }) => fields.filter(({ shape }) => isDeep(shape)).map(({ key }) => key)),
@@ -87,6 +89,25 @@ function constrainObject(base: Shape, constraint: Constraint): Shape {
     { ...object, fields: object.fields.filter(({ key }) => !moved.has(key)) },
     union(parts.map((part, index) => withMoved(object, part, moved, index === 0))),
   ]);
+}
+
+/** The alternatives without those that another one allows, now that what the base says is left out of them. */
+function withoutStronger(parts: readonly ObjectShape[]): ObjectShape[] {
+  return parts.filter((strong, index) =>
+    !parts.some((weak, other) =>
+      other !== index && isWeaker(weak, strong) && (other < index || !isWeaker(strong, weak))
+    )
+  );
+}
+
+function isWeaker(weak: ObjectShape, strong: ObjectShape): boolean {
+  if (weak.fields.length > strong.fields.length) return false;
+  if (weak.additionalProperties !== undefined || strong.additionalProperties !== undefined) return false;
+  return weak.fields.every(({ key, shape, required }) => {
+    const field = strong.fields.find((one) => one.key === key);
+    return field !== undefined && (field.required || !required) &&
+      (shape.type === "unknown" || keyOf(shape) === keyOf(field.shape));
+  });
 }
 
 /** One alternative alone is part of the object itself. */
@@ -155,23 +176,25 @@ function alternativeShape(object: ObjectShape, alternative: Alternative): Object
   for (const key of alternative.required) {
     const field = fieldOf(key);
     if (field === undefined && !isOpen) return "none";
-    if (field?.required || field?.defaulted) continue;
+    if (field?.required || field?.fallback !== undefined) continue;
     added[key] = { key, shape: unknownShape, required: true, doc: "" };
   }
   for (const key of alternative.forbidden) {
     const field = fieldOf(key);
     if (field === undefined && !isOpen) continue;
-    if (field?.required || field?.defaulted) return "none";
+    if (field?.required || field?.fallback !== undefined) return "none";
     added[key] = { key, shape: neverShape, required: false, doc: "" };
   }
   for (const [key, condition] of alternative.fields) {
     const base = fieldOf(key);
+    // A default that does not meet the condition must be overwritten.
     const shape = base?.shape ?? object.additionalProperties;
     if (shape === undefined) continue;
     const constrained = constrain(shape, condition);
     if (constrained === shape) continue;
-    const required = added[key]?.required === true || base?.required === true;
-    if (constrained.type === "never" && (required || base?.defaulted)) return "none";
+    const isMissed = base?.fallback !== undefined && !mayMeet(base.fallback, condition);
+    const required = added[key]?.required === true || base?.required === true || isMissed;
+    if (constrained.type === "never" && (required || base?.fallback !== undefined)) return "none";
     added[key] = { key, shape: constrained, required, doc: "" };
   }
   const rest = alternative.rest !== undefined && object.additionalProperties !== undefined

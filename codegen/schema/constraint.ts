@@ -69,6 +69,26 @@ export function isAlways(constraint: Constraint): boolean {
   );
 }
 
+/** Whether the value, with whatever defaults are filled in below it, can meet the condition. */
+export function mayMeet(value: Json, constraint: Constraint): boolean {
+  return constraint.some(({ forbidden, values, except, types, fields, items }) => {
+    const text = canonical(value);
+    if (values?.has(text) === false || except?.has(text) === true) return false;
+    if (types?.has(typeNameOf(value)) === false) return false;
+    if (Array.isArray(value)) return value.every((item) => items === undefined || mayMeet(item, items));
+    if (!isObject(value)) return true;
+    if ([...forbidden].some((key) => Object.hasOwn(value, key))) return false;
+    return [...fields].every(([key, condition]) => {
+      const inner = member(value, key);
+      return inner === undefined || mayMeet(inner, condition);
+    });
+  });
+}
+
+function typeNameOf(value: Json): string {
+  return value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
+}
+
 /** The condition that a schema's logical keywords are, without its own `required`, `enum` and properties. */
 export function junctions(schema: JsonObject): Constraint {
   if (!junctionKeywords.some((keyword) => Object.hasOwn(schema, keyword))) return always;
@@ -149,12 +169,17 @@ function negative(schema: Json): Constraint {
   return any(ways);
 }
 
+/** Where "and no other" takes too many words, what is left is that one of the branches must be met. */
 function exactlyOne(branches: readonly Json[]): Constraint {
-  return any(
-    branches.map((branch, index) =>
-      all([positive(branch), ...branches.filter((_, other) => other !== index).map(negative)])
+  const positives = branches.map(positive);
+  const one = any(
+    positives.map((branch, index) =>
+      all([branch, ...branches.filter((_, other) => other !== index).map(negative)])
     ),
   );
+  if (!isAlways(one)) return one;
+  const atLeastOne = absorb(positives.flat());
+  return atLeastOne.length > alternativesMax * 4 ? always : atLeastOne;
 }
 
 /** One of several conditions. */
@@ -169,7 +194,8 @@ export function all(constraints: readonly Constraint[]): Constraint {
   for (const constraint of constraints) {
     if (result.length * constraint.length > alternativesMax * 16) continue;
     const next = absorb(result.flatMap((one) => constraint.flatMap((other) => both(one, other))));
-    if (next.length <= alternativesMax) result = next;
+    // A part that is long by itself was let through: it does not grow here.
+    if (next.length <= Math.max(alternativesMax, result.length, constraint.length)) result = next;
   }
   return result;
 }

@@ -57,6 +57,19 @@ for (const { given, want } of cases) {
   test(`junctions(${JSON.stringify(given)}) is ${JSON.stringify(want)}`, () => assert.equal(alternativesOf(given), [...want].sort()));
 }
 
+test("one of very many is said without what excludes the others", () => {
+  const branches = Array.from({ length: 140 }, (_, index) => ({ required: [`k${index}`] }));
+  assert.equal(alternativesOf({ oneOf: branches }), branches.map(({ required }) => `+${required}`).sort());
+  const triples = Array.from(
+    { length: 5 },
+    (_, index) => ({ required: [`a${index}`, `b${index}`, `c${index}`] }),
+  );
+  assert.equal(
+    alternativesOf({ oneOf: triples }),
+    triples.map(({ required: [a, b, c] }) => `+${a} +${b} +${c}`),
+  );
+});
+
 test("a condition with more alternatives than anybody would read is left to the validator", () => {
   const pairs = Array.from(
     { length: 12 },
