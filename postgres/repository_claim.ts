@@ -75,7 +75,8 @@ export function claimProblem(
     return `spec.backups.volume: claim "${own}" is ${modes.join(", ")}, not ReadWriteMany: move it away`;
   }
   if (statefulSet && claim?.status?.phase !== "Bound") {
-    const ofClass = claim?.spec?.storageClassName ? ` of class "${claim.spec.storageClassName}"` : "";
+    const storageClass = claim?.spec?.storageClassName ?? volume.storageClassName;
+    const ofClass = storageClass ? ` of class "${storageClass}"` : "";
     return `spec.backups.volume: claim "${own}"${ofClass} is not bound; its storage class has to be there and to ` +
       `provide ReadWriteMany ("kubectl describe pvc ${own}" says what it waits for)`;
   }

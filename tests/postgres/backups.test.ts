@@ -185,7 +185,9 @@ test("the programs hold no value of a Database and take no secret from arguments
   for (
     const source of [agent(["a"]), memberLibrary, backupAgent, repositoryLibrary, backupOrder, restore, drill]
   ) {
-    const variables = [...source.matchAll(/environ(?!, "PGOPTIONS")\[?"?([A-Z_]*)/g)].map(([, name]) => name);
+    const variables = [...source.matchAll(/os\.environ(?!, "PGOPTIONS")\[?"?([A-Z_]*)/g)].map(([, name]) =>
+      name
+    );
     assert.ok(variables.every((name) => /^(HOSTNAME|KUBERNETES_SERVICE_(HOST|PORT))$/.test(name!)));
     assert.not.match(source, /undefined|\[object/);
   }
@@ -245,6 +247,11 @@ test("a running Database mounts the claim only once it is bound; a new one at on
   assert.equal(repositoryClaims(sight(undefined, null)), own);
   assert.equal(repositoryClaims(sight("Lost", "orders-backup")), own);
   assert.match(claimProblem(sight("Pending")) ?? "", /claim "orders-backup" is not bound; .* ReadWriteMany/);
+  const named = {
+    ...sight(undefined),
+    database: databaseOf({ volume: { size: "4Gi", storageClassName: "fast" } }),
+  };
+  assert.match(claimProblem(named as Sight) ?? "", /claim "orders-backup" of class "fast" is not bound/);
   assert.match(claimProblem(sight("Bound")) ?? "", /restart one after the other to mount/);
 });
 
@@ -437,6 +444,7 @@ const sightOf = (report: unknown, status?: unknown, revision?: string): Sight =>
   backupPods: [],
   patroni: { primary: "orders-0" },
   jobs: [],
+  upgradePods: [],
   secrets: new Map(revision ? [["orders-backup", { data: { revision: encodeBase64(revision) } }]] : []),
 } as unknown as Sight);
 
