@@ -35,6 +35,7 @@ import { LeakSearch } from "./leaks.ts";
 import { type RunningOperator, secondNamespace, startLocally } from "./local.ts";
 import type { Run, Scenario } from "./scenario.ts";
 import { backup } from "./scenarios/backup.ts";
+import { backupDocs } from "./scenarios/backup_docs.ts";
 import { outages } from "./scenarios/outage.ts";
 import { recovery } from "./scenarios/recovery.ts";
 import { change } from "./scenarios/change.ts";
@@ -58,6 +59,7 @@ const scenarios: readonly Scenario[] = [
   ...backup,
   ...recovery,
   ...outages,
+  ...backupDocs,
   ...volumes,
   ...upgrades,
   ...userScenarios,
