@@ -425,7 +425,8 @@ function roll(seen: Situation): Step | undefined {
   }
   const last = stale[0]!;
   if (members.length === 1 && last.isTrying) {
-    return wait("RollingOut", `${last.name} tries before it restarts: ${pendingChanges([last])}`);
+    const what = pendingChanges([last]);
+    return wait("RollingOut", `${last.name} tries on empty data, before it restarts: ${what}`);
   }
   if (members.length === 1) {
     return {

@@ -228,7 +228,7 @@ def query(statement):
 
 def note(tried=None):
     """Writes what changed on the pod. A refused value stays noted: the operator takes it out of the file."""
-    found = json.loads(query(QUERY))
+    found = {**json.loads(query(QUERY)), "tries": True}
     try:
         with open(NOTED, encoding="utf-8") as file:
             before = json.load(file)
@@ -322,7 +322,8 @@ def look(looks):
     if waits and (all(waits) or any(waits) and looks > 8 and standbys_run()):
         restart()
         return True
-    return looks > 3 and not any(waits)
+    # Patroni is as slow as its node to tell what waits.
+    return looks > (3 if reasons else 10) and not any(waits)
 
 
 def server_runs():

@@ -89,7 +89,9 @@ export interface ServerReport {
   readonly runs: Readonly<Record<string, unknown>>;
   /** Values that it does not take, or does not start with. */
   readonly refused: readonly RefusedParameter[];
-  /** Values that it starts with, as was tried (trial.ts). */
+  /** It tries on its own what an only member is to restart with (trial.ts); a pod of an earlier operator does not. */
+  readonly tries: boolean;
+  /** Values that it starts with, as was tried. */
   readonly fits: Readonly<Record<string, unknown>>;
   readonly version?: string;
 }
@@ -101,7 +103,7 @@ export function serverReport(
   const record = (value: unknown) =>
     typeof value === "object" && value !== null ? value as Readonly<Record<string, unknown>> : {};
   try {
-    const { runs, refused, trial, version } = record(
+    const { runs, refused, trial, tries, version } = record(
       JSON.parse(pod?.metadata?.annotations?.[annotation.server] ?? "{}"),
     );
     const entries = Object.entries(record(refused)).flatMap(([name, value]): RefusedParameter[] =>
@@ -118,9 +120,15 @@ export function serverReport(
       entries.push({ name, value, reason, ...(typeof before === "string" ? { before } : {}) });
     }
     const isVersion = typeof version === "string" && /^[1-9][0-9](\.[0-9]{1,3})?$/.test(version);
-    return { runs: record(runs), refused: entries, fits: record(fits), ...(isVersion ? { version } : {}) };
+    return {
+      runs: record(runs),
+      refused: entries,
+      fits: record(fits),
+      tries: tries === true,
+      ...(isVersion ? { version } : {}),
+    };
   } catch {
-    return { runs: {}, refused: [], fits: {} }; // not JSON: the pod's next report replaces it
+    return { runs: {}, refused: [], fits: {}, tries: false }; // not JSON: the pod's next report replaces it
   }
 }
 

@@ -9,22 +9,8 @@ import type { Member } from "./observe.ts";
 import { standbyParameters } from "./scripts.ts";
 import { isReloading, serverReport, type Sight } from "./sight.ts";
 import { imageTrialOf } from "./image_trial.ts";
-import { trialMs } from "./trial.ts";
 import { lastingTrouble } from "./trouble.ts";
 import { upgradeOf } from "./upgrade.ts";
-
-/** True while the trial of the parameters that wait on an only member can be expected to tell: trial.ts. */
-function isTrying(
-  { database, configMaps }: Sight,
-  { pendingParameters }: Member,
-  fits: Readonly<Record<string, unknown>>,
-  nowMs: number,
-): boolean {
-  const config = configMaps.get(namesOf(database.metadata.name).config);
-  const changedMs = Date.parse(config?.metadata.annotations?.[annotation.settled] ?? "");
-  const agoMs = nowMs - changedMs;
-  return agoMs < trialMs && agoMs > -trialMs && pendingParameters.some(({ name, to }) => fits[name] !== to);
-}
 
 type Annotations = Readonly<Record<string, string | undefined>>;
 
@@ -40,7 +26,9 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
   const deletedClaims = new Set(
     sight.claims.filter((claim) => claim.metadata.deletionTimestamp).map((claim) => claim.metadata.name),
   );
-  const { runs, fits } = serverReport(sight.pods.find((pod) => pod.metadata?.name === patroni.primary));
+  const { runs, fits, tries } = serverReport(
+    sight.pods.find((pod) => pod.metadata?.name === patroni.primary),
+  );
   return {
     wanted: deleting ? 0 : sizeOf(database),
     deleting,
@@ -55,7 +43,8 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
         upToDate: updated !== undefined && member.revision === updated,
         pendingRestart: member.pendingRestart && !waitsForPrimary && !reloading,
         waitsForPrimary,
-        isTrying: patroni.members.length === 1 && isTrying(sight, member, fits, nowMs),
+        isTrying: tries && patroni.members.length === 1 &&
+          member.pendingParameters.some(({ name, to }) => fits[name] !== to),
         trouble: pod && lastingTrouble(pod, nowMs),
         createdMs: Date.parse(pod?.metadata?.creationTimestamp ?? "") || undefined,
         losesData: deletedClaims.has(claimName(name, member.ordinal)),

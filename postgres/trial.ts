@@ -9,9 +9,6 @@
  * @module
  */
 
-/** Longest wait for the word of a trial, in milliseconds: it takes seconds, and what never comes holds nobody up for ever. */
-export const trialMs = 120_000;
-
 /** Python module `trial.py`, beside report.py. */
 export const trial =
   `"""Tries parameters on empty data of its own: what a server does not start with, in PostgreSQL's words."""

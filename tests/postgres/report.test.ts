@@ -210,7 +210,7 @@ for (
 
 test("report: the pod says what its server runs with and what it refused, once", async () => {
   const { notes } = await play({ role: "replica", own: {}, refused: { timezone: "Mars" }, runs: 2 });
-  assert.equal(notes, [{ runs: { max_connections: "100" }, refused: { timezone: "Mars" } }]);
+  assert.equal(notes, [{ runs: { max_connections: "100" }, refused: { timezone: "Mars" }, tries: true }]);
 });
 
 const words = "could not map anonymous shared memory: Cannot allocate memory";
