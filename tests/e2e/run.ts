@@ -38,6 +38,7 @@ import { backup } from "./scenarios/backup.ts";
 import { backupDocs } from "./scenarios/backup_docs.ts";
 import { outages } from "./scenarios/outage.ts";
 import { recovery } from "./scenarios/recovery.ts";
+import { repositories } from "./scenarios/repository.ts";
 import { change } from "./scenarios/change.ts";
 import { life } from "./scenarios/life.ts";
 import { hardship } from "./scenarios/hardship.ts";
@@ -59,6 +60,7 @@ const scenarios: readonly Scenario[] = [
   ...backup,
   ...recovery,
   ...outages,
+  ...repositories,
   ...backupDocs,
   ...volumes,
   ...upgrades,
