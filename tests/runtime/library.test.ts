@@ -47,7 +47,7 @@ test("a runnable that fails ends the manager by its name; one that returns, or r
   assert.is(t.outcome, undefined);
   fail(new Error("no port"));
   await settle();
-  assert.match((t.outcome?.error as Error).message, /^"broken" ended: no port$/);
+  assert.match((t.outcome!.error as Error).message, /^"broken" ended: no port$/);
   await t.stop();
 
   const stopped = new Harness().control(() => {});
@@ -70,7 +70,7 @@ test("a runnable of the leader is stopped by a lost lease", async () => {
 
 test("health checks of the user's are asked with our own; one that throws fails", async () => {
   const t = await new Harness().control(() => {}).start();
-  let wrong: string | undefined;
+  let wrong: string | undefined = undefined;
   t.manager.check("livez", () => wrong);
   t.manager.check("readyz", () => {
     if (wrong) throw new Error(`thrown: ${wrong}`);
