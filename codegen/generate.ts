@@ -12,7 +12,7 @@ import { isOpenApi, OpenApi } from "./openapi.ts";
 import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
 import type { Printable } from "./print.ts";
 import { Declarations, type ObjectShape, type Shape, stringShape } from "./schema/shape.ts";
-import { supportText } from "./support.ts";
+import { resourceText, supportText } from "./support.ts";
 import { type ValidatedVersion, validationText, validatorText } from "./validator.ts";
 
 /** A document, and where it was found. */
@@ -327,7 +327,10 @@ class Modules {
   }
 
   files(): Map<string, string> {
-    const files = new Map<string, string>([["client.ts", `${header}\n${supportText}`]]);
+    const files = new Map<string, string>([
+      ["client.ts", `${header}\n${supportText}`],
+      ["resource.ts", `${header}\n${resourceText}`],
+    ]);
     for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
       const { types, client, typeNames } = moduleText({ ...module, hasClient: this.#client });
       files.set(`${path}.ts`, types);

@@ -107,7 +107,7 @@ function fileText(imports: Imports, sections: readonly string[]): string {
 }
 
 function descriptor(kind: ModuleKind, { write, read, constant }: KindNames, imports: Imports): string {
-  const resource = imports.nameOf("client", "Resource");
+  const resource = imports.nameOf("resource", "Resource");
   const address = [kind.group, kind.version, kind.kind, kind.plural, kind.scope].map((text) =>
     JSON.stringify(text)
   );

@@ -37,9 +37,9 @@ test("writes the output, says what it is, and --check finds nothing to say", asy
   const [crd, out] = [join(folder, "crd.json"), join(folder, "out")];
   await writeFile(crd, yes);
   assert.is(await main([crd, "--out", out]), 0);
-  assert.equal((await readdir(out)).sort(), ["client.ts", "example.com", "meta"]);
+  assert.equal((await readdir(out)).sort(), ["client.ts", "example.com", "meta", "resource.ts"]);
   assert.is(await main([crd, "--out", out, "--check"]), 0);
-  assert.equal(said, [`${out}: 1 kind in 4 files`, `${out} is up to date: 1 kind in 4 files`]);
+  assert.equal(said, [`${out}: 1 kind in 5 files`, `${out} is up to date: 1 kind in 5 files`]);
 });
 
 test("--check exits with 1, tells the difference and writes nothing", async ({ folder, said }) => {
@@ -170,7 +170,7 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
   const args = ["--from-cluster", "--kubeconfig", kubeconfig, "--out", join(folder, "out"), "--quiet"];
   try {
     assert.is(await main([...args, "--group", "b.example.com"]), 0);
-    assert.equal((await readdir(join(folder, "out"))).sort(), ["b.example.com", "client.ts", "meta"]);
+    assert.equal((await readdir(join(folder, "out"))).sort(), ["b.example.com", "client.ts", "meta", "resource.ts"]);
     status = 403;
     assert.is(await main(args), 2);
     assert.match(

@@ -109,7 +109,7 @@ test("two CustomResourceDefinitions of one group and kind are refused, and both 
 test("the same kind in two groups is two modules", () => {
   assert.equal(
     [...filesOf(crdOf({}), crdOf({ group: "other.example.com" })).keys()],
-    ["client.ts", "example.com/v1.ts", "meta/v1.ts", "other.example.com/v1.ts"],
+    ["client.ts", "resource.ts", "example.com/v1.ts", "meta/v1.ts", "other.example.com/v1.ts"],
   );
 });
 
