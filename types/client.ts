@@ -8,6 +8,9 @@
  * @module
  */
 import type { ListMeta, ObjectMeta, Status } from "./meta/v1.ts";
+import type { KubernetesObject, Resource } from "./resource.ts";
+
+export type { KubernetesObject, Resource };
 
 /** Anything that JSON can hold. */
 export type JSONValue = string | number | boolean | null | JSONValue[] | { [key: string]: JSONValue | undefined };
@@ -37,27 +40,6 @@ export interface RestClient {
   performRequest(opts: RequestOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
   performRequest(opts: RequestOptions & { expectJson: true }): Promise<JSONValue>;
   performRequest(opts: RequestOptions): Promise<Uint8Array>;
-}
-
-/** What every object has. */
-export interface KubernetesObject {
-  apiVersion: string;
-  kind: string;
-  metadata: ObjectMeta;
-}
-
-/** The address of a kind, and, for the compiler only, what is read and what is written there. */
-export interface Resource<Read = KubernetesObject, Write = Read> {
-  /** Empty for the core group. */
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly scope: "Namespaced" | "Cluster";
-  /** Never present. */
-  readonly __read?: Read;
-  /** Never present. */
-  readonly __write?: Write;
 }
 
 /** What a watch reports. */
