@@ -113,15 +113,16 @@ export function assertValid(validator: Validator, object: unknown, options?: Val
 }
 
 const text = { type: "string" };
+const name = { type: "string", minLength: 1 };
 const texts = { type: "object", additionalProperties: text };
 const ownerReference = {
   type: "object",
   required: ["apiVersion", "kind", "name", "uid"],
   properties: {
-    apiVersion: { type: "string", minLength: 1 },
-    kind: { type: "string", minLength: 1 },
-    name: { type: "string", minLength: 1 },
-    uid: { type: "string", minLength: 1 },
+    apiVersion: name,
+    kind: name,
+    name,
+    uid: name,
     controller: { type: "boolean" },
     blockOwnerDeletion: { type: "boolean" },
   },
@@ -167,7 +168,7 @@ function withEmbedded(schema: Schema): Schema {
   return {
     ...schema,
     required: [...new Set([...schema.required ?? [], "apiVersion", "kind"])],
-    properties: { ...schema.properties, apiVersion: text, kind: text, metadata: objectMeta },
+    properties: { ...schema.properties, apiVersion: name, kind: name, metadata: objectMeta },
   };
 }
 
@@ -286,11 +287,14 @@ function valueSchema(given: Schema, isBranch = false): Schema {
   if (schema.properties !== undefined) result.properties = mapped(schema.properties, (one) => valueSchema(one, isBranch));
   if (isObject(schema.additionalProperties)) result.additionalProperties = valueSchema(schema.additionalProperties, isBranch);
   if (schema.items !== undefined) result.items = valueSchema(schema.items, isBranch);
+  const logic: Schema = {};
   for (const keyword of ["allOf", "anyOf", "oneOf"]) {
-    if (Array.isArray(schema[keyword])) result[keyword] = schema[keyword].map((one: Schema) => valueSchema(one, true));
+    if (Array.isArray(schema[keyword])) logic[keyword] = schema[keyword].map((one: Schema) => valueSchema(one, true));
   }
-  if (schema.not !== undefined) result.not = valueSchema(schema.not, true);
-  return result;
+  if (schema.not !== undefined) logic.not = valueSchema(schema.not, true);
+  // Of null the server asks the type and the enum only.
+  if (schema.nullable !== true || Object.keys(logic).length === 0) return Object.assign(result, logic);
+  return { ...result, if: { type: "null" }, else: logic };
 }
 
 function mapped(object: Record<string, Schema>, change: (schema: Schema) => Schema): Record<string, Schema> {
@@ -299,23 +303,90 @@ function mapped(object: Record<string, Schema>, change: (schema: Schema) => Sche
   return result;
 }
 
-/** A pattern of Go as one of JavaScript; `undefined` where there is no such thing. */
+/** A pattern of Go (RE2) as one of JavaScript; `undefined` where there is no such thing. */
 function expressionOf(pattern: string): RegExp | undefined {
-  const flags = /^\(\?([ims]+)\)/.exec(pattern);
-  const source = pattern.slice(flags?.[0].length ?? 0)
-    .replaceAll("(?P<", "(?<").replaceAll("\\A", "^").replaceAll("\\z", "$")
-    .replaceAll("[[:alpha:]]", "[A-Za-z]").replaceAll("[[:digit:]]", "[0-9]").replaceAll(
-      "[[:alnum:]]",
-      "[A-Za-z0-9]",
-    );
-  for (const unicode of ["u", ""]) {
-    try {
-      return new RegExp(source, `${flags?.[1] ?? ""}${unicode}`);
-    } catch {
-      continue; // Not with these flags.
-    }
+  try {
+    return new RegExp(translated(pattern), "u");
+  } catch {
+    return undefined;
   }
-  return undefined;
+}
+
+const posix: Record<string, string> = {
+  alnum: "0-9A-Za-z",
+  alpha: "A-Za-z",
+  ascii: "\\x00-\\x7F",
+  blank: "\\t ",
+  cntrl: "\\x00-\\x1F\\x7F",
+  digit: "0-9",
+  graph: "!-~",
+  lower: "a-z",
+  print: " -~",
+  punct: "!-\\/:-@\\[-`\\{-~",
+  space: "\\t\\n\\v\\f\\r ",
+  upper: "A-Z",
+  word: "0-9A-Za-z_",
+  xdigit: "0-9A-Fa-f",
+};
+
+/**
+ * What Go writes otherwise than JavaScript, token by token: classes of POSIX and Unicode, quoted texts, flags in the
+ * middle, and escapes and braces that JavaScript takes for mistakes. Source: go.dev/s/re2syntax.
+ */
+function translated(pattern: string): string {
+  const token =
+    /\\Q(?:(?!\\E)[^])*(?:\\E|$)|\\x\{[0-9A-Fa-f]+\}|\\[pP](?:\{\^?\w+\}|\w)|\\[^]|\[:\^?\w+:\]|\(\?P<|\(\?[ims]*(?:-[ims]+)?\)|\{\d+(?:,\d*)?\}|\[\^?\]?|[^]/gu;
+  let isClass = false;
+  // For each open group, how many groups of flags end with it.
+  const flagGroups = [0];
+  let result = "";
+  for (const [part] of pattern.matchAll(token)) {
+    if (part.startsWith("\\")) result += translatedEscape(part, isClass);
+    else if (isClass && part.startsWith("[:")) result += posix[part.slice(2, -2)] ?? unknownClass(part);
+    else if (isClass) {
+      if (part === "]") isClass = false;
+      // What begins with a bracket is text here; "]" ends the class unless it is its first.
+      const ends = part.length > 1 && part.endsWith("]");
+      if (ends) isClass = false;
+      result += part;
+    } else if (part.startsWith("[")) {
+      isClass = true;
+      result += part.endsWith("]") ? `${part.slice(0, -1)}\\]` : part;
+    } else if (part === "(?P<") {
+      flagGroups.push(0);
+      result += "(?<";
+    } else if (part.startsWith("(?") && part.endsWith(")")) {
+      flagGroups.push(flagGroups.pop()! + 1);
+      result += `${part.slice(0, -1)}:`;
+    } else if (part === "(") {
+      flagGroups.push(0);
+      result += part;
+    } else if (part === ")") {
+      result += ")".repeat(flagGroups.pop()! + 1);
+    } else if (part === "{" || part === "}" || part === "]") {
+      result += `\\${part}`;
+    } else result += part;
+  }
+  return result + ")".repeat(flagGroups.pop() ?? 0);
+}
+
+function translatedEscape(part: string, isClass: boolean): string {
+  const letter = part[1]!;
+  if (letter === "Q") return part.slice(2).replace(/\\E$/, "").replace(/[\^$\\.*+?()[\]{}|/]/g, "\\$&");
+  if (letter === "A") return "^";
+  if (letter === "z") return "$";
+  if (letter === "a") return "\\x07";
+  if (letter === "s") return isClass ? "\\t\\n\\f\\r " : "[\\t\\n\\f\\r ]";
+  if (letter === "x" && part[2] === "{") return `\\u${part.slice(2)}`;
+  if (letter === "p" || letter === "P") {
+    const name = part.slice(2).replace(/[{}]/g, "");
+    return `\\${letter}{${/^[CLMNPSZ][a-z]?$/.test(name) ? name : `Script=${name}`}}`;
+  }
+  return /[A-Za-z0-9^$\\.*+?()[\]{}|/]/.test(letter) || isClass && letter === "-" ? part : letter;
+}
+
+function unknownClass(part: string): never {
+  throw new SyntaxError(`Cannot translate ${part}`);
 }
 
 /** Lists in which each item, or each combination of keys, occurs once. */
@@ -411,13 +482,12 @@ function nameProblems(value: Record<string, unknown>): Problem[] {
 const formats: Record<string, (value: string) => boolean> = {
   "date-time": (value) =>
     /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i.test(value) &&
-    !Number.isNaN(Date.parse(value)),
-  "date": (value) => /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value)),
-  "byte": (value) => /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value),
-  "duration": (value) =>
-    /^[-+]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(value) ||
-    /^\d+\s*(ns|us|ms|s|sec|min|h|hr|d|day|w|wk|week)s?$/.test(value) || value === "0",
-  "email": (value) => /^[^\s@]+@[^\s@]+$/.test(value),
+    !Number.isNaN(Date.parse(value)) && isDay(value.slice(0, 10)),
+  "date": (value) => /^\d{4}-\d{2}-\d{2}$/.test(value) && isDay(value),
+  "byte": (value) =>
+    /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$/.test(value),
+  "duration": isDuration,
+  "email": (value) => /^[^\s@<>]+@[^\s@<>]+$/.test(value) || /^[^<>@]*<[^\s@<>]+@[^\s@<>]+>$/.test(value),
   "hostname": (value) =>
     value.length <= 255 &&
     /^([\p{L}\p{N}]([\p{L}\p{N}-]{0,62}[\p{L}\p{N}])?)(\.[\p{L}\p{N}]([\p{L}\p{N}-]{0,62}[\p{L}\p{N}])?)*\.?$/u
@@ -430,10 +500,64 @@ const formats: Record<string, (value: string) => boolean> = {
     return rest.length === 0 && /^\d{1,3}$/.test(bits) &&
       (isIpv4(address) && Number(bits) <= 32 || isIpv6(address) && Number(bits) <= 128);
   },
-  "mac": (value) => /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(value),
-  "uuid": (value) => /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(value),
+  "mac": (value) =>
+    /^[0-9a-f]{2}([:-])([0-9a-f]{2}\1){4}([0-9a-f]{2}\1){0,14}[0-9a-f]{2}$/i.test(value) &&
+      [6, 8, 20].includes((value.length + 1) / 3) ||
+    /^[0-9a-f]{4}(\.[0-9a-f]{4})+$/i.test(value) && [3, 4, 10].includes((value.length + 1) / 5),
+  "uuid": (value) => isUuid(value, "[0-9a-f]", "[0-9a-f]"),
+  "uuid3": (value) => isUuid(value, "3", "[0-9a-f]"),
+  "uuid4": (value) => isUuid(value, "4", "[89ab]"),
+  "uuid5": (value) => isUuid(value, "5", "[89ab]"),
+  "hexcolor": (value) => /^#?([0-9a-f]{3}|[0-9a-f]{6})$/i.test(value),
+  "isbn": (value) => isIsbn10(value) || isIsbn13(value),
+  "isbn10": isIsbn10,
+  "isbn13": isIsbn13,
+  "k8s-short-name": (value) => value.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(value),
+  "k8s-long-name": (value) =>
+    value.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(value),
   "uri": (value) => URL.canParse(value) || value.startsWith("/"),
 }; // deno-fmt-ignore-line
+
+/** Date.parse() takes 02-30 for a day in March. */
+function isDay(value: string): boolean {
+  const milliseconds = Date.parse(`${value}T00:00:00Z`);
+  return !Number.isNaN(milliseconds) && new Date(milliseconds).toISOString().startsWith(value);
+}
+
+/** What Go takes, or any text with a number and a unit in it. Source: kube-openapi pkg/validation/strfmt/duration.go. */
+function isDuration(value: string): boolean {
+  if (/^[-+]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(value) || /^[-+]?0$/.test(value)) {
+    return true;
+  }
+  return [...value.matchAll(/\d+\s*([A-Za-zµ]+)/g)].some(([, unit]) =>
+    /^(ns|us|µs|ms|s|m|h|hr|d|w|wk|(nano|micro|milli|sec|min|hour|day|week).*)$/i.test(unit!)
+  );
+}
+
+function isUuid(value: string, version: string, variant: string): boolean {
+  const hex = "[0-9a-f]";
+  return new RegExp(`^${hex}{8}-?${hex}{4}-?${version}${hex}{3}-?${variant}${hex}{3}-?${hex}{12}$`, "i").test(
+    value,
+  );
+}
+
+function isIsbn10(value: string): boolean {
+  const digits = value.replace(/[\s-]/g, "");
+  if (!/^\d{9}[\dX]$/.test(digits)) return false;
+  return Array.from(digits).reduce(
+        (sum, digit, index) => sum + (index + 1) * (digit === "X" ? 10 : Number(digit)),
+        0,
+      ) % 11 === 0;
+}
+
+function isIsbn13(value: string): boolean {
+  const digits = value.replace(/[\s-]/g, "");
+  if (!/^\d{13}$/.test(digits)) return false;
+  return Array.from(digits).reduce(
+        (sum, digit, index) => sum + (index % 2 === 0 ? 1 : 3) * Number(digit),
+        0,
+      ) % 10 === 0;
+}
 
 function isIpv4(value: string): boolean {
   return /^((25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(25[0-5]|2[0-4]\d|1?\d?\d)$/.test(value);
@@ -450,10 +574,12 @@ const ajv = new Ajv({
   formats,
   verbose: true,
   ownProperties: true,
+  // What 0.3 is to 0.1 in floating point: the server's tolerance.
+  multipleOfPrecision: 9,
 });
 ajv.addFormat("int32", {
   type: "number",
-  validate: (value: number) => Number.isInteger(value) && Math.abs(value) <= 2 ** 31,
+  validate: (value: number) => Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 31,
 });
 ajv.addKeyword({
   keyword: "goPattern",
@@ -469,7 +595,8 @@ ajv.addSchema(valueSchema(objectMeta), "objectMeta");
 
 /** ajv's errors in the API server's words; what failed inside a branch is told by the branch's own keyword. */
 function problemsOf(errors: readonly ErrorObject[], root: Value): Problem[] {
-  const isOwn = ({ schemaPath }: ErrorObject) => !/\/(?:anyOf|oneOf)\/\d+\/|\/not\//.test(schemaPath);
+  const isOwn = ({ keyword, schemaPath }: ErrorObject) =>
+    keyword !== "if" && !/\/(?:anyOf|oneOf)\/\d+\/|\/not\//.test(schemaPath);
   return errors.filter(isOwn)
     .map((error) => {
       const path = pathOf(error.instancePath, root);
@@ -480,7 +607,7 @@ function problemsOf(errors: readonly ErrorObject[], root: Value): Problem[] {
     });
 }
 
-function messageOf({ keyword, params, data }: ErrorObject, path: string): string {
+function messageOf({ keyword, params, data, schema }: ErrorObject, path: string): string {
   const invalid = (value: Value, reason: string) =>
     `Invalid value: ${quoted(value)}: ${path} in body ${reason}`;
   const { limit, type, allowedValues, format, multipleOf, passingSchemas } = params;
@@ -496,7 +623,7 @@ function messageOf({ keyword, params, data }: ErrorObject, path: string): string
         (allowedValues as Value[]).map(quoted).join(", ")
       }`;
     case "goPattern":
-      return invalid(data, `should match the pattern`);
+      return invalid(data, `should match '${schema}'`);
     case "format":
       return invalid(data, `must be of type ${format}: ${quoted(data)}`);
     case "maximum":

@@ -170,7 +170,12 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
   const args = ["--from-cluster", "--kubeconfig", kubeconfig, "--out", join(folder, "out"), "--quiet"];
   try {
     assert.is(await main([...args, "--group", "b.example.com"]), 0);
-    assert.equal((await readdir(join(folder, "out"))).sort(), ["b.example.com", "client.ts", "meta", "resource.ts"]);
+    assert.equal((await readdir(join(folder, "out"))).sort(), [
+      "b.example.com",
+      "client.ts",
+      "meta",
+      "resource.ts",
+    ]);
     status = 403;
     assert.is(await main(args), 2);
     assert.match(

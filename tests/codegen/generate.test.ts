@@ -302,7 +302,10 @@ test("a kind that a CustomResourceDefinition gives is not taken from an OpenAPI 
       schemas: { "com.example.v1.Thing": { "type": "object", "x-kubernetes-group-version-kind": [gvk] } },
     },
   };
-  const documents = [openApi, crdOf({ schema: spec({ a: { type: "string" } }) })].map((value) => ({ place: ["x"], value }));
+  const documents = [openApi, crdOf({ schema: spec({ a: { type: "string" } }) })].map((value) => ({
+    place: ["x"],
+    value,
+  }));
   const { kinds, files } = generate(documents, { kinds: ["example.com/Thing"] });
   assert.is(kinds, 1);
   assert.match(files.get("example.com/v1.ts")!, "export interface ThingSpec");
