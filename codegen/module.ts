@@ -88,12 +88,15 @@ function clientText(
   const names = new Names();
   const path = modulePath(group, version);
   const imports = new Imports(names, `${path}.client`);
+  for (const name of ["NamespacedKinds", "ClusterKinds"]) names.take(name);
+  const types = imports.namespaceOf(path, "types");
   const local = kinds.map(([kind, { write, read, list, constant }]) =>
     [kind, {
-      write: imports.nameOf(path, write),
-      read: imports.nameOf(path, read),
-      list: imports.nameOf(path, list),
-      constant: imports.nameOf(path, constant, true),
+      word: write,
+      write: `${types}.${write}`,
+      read: `${types}.${read}`,
+      list: `${types}.${list}`,
+      constant: `${types}.${constant}`,
     }] as const
   );
   const base = typeName(`${group === "" ? "core" : group}-${version}`);
@@ -128,6 +131,7 @@ export class Imports {
   readonly #names: Names;
   readonly #own: string;
   readonly #local = new Map<string, Map<string, { local: string; isValue: boolean }>>();
+  readonly #namespaces = new Map<string, string>();
 
   /** @param own the path of the module itself */
   constructor(names: Names, own: string) {
@@ -144,6 +148,13 @@ export class Imports {
     if (found === undefined) ofModule.set(name, found = { local: this.#names.take(name), isValue });
     found.isValue ||= isValue;
     return found.local;
+  }
+
+  /** The name that stands for all of another module. */
+  namespaceOf(module: string, name: string): string {
+    const local = this.#names.take(name);
+    this.#namespaces.set(module, local);
+    return local;
   }
 
   /** A global type, also where the module has a type of the same name. */
@@ -165,6 +176,9 @@ export class Imports {
           );
         }
       }
+    }
+    for (const [module, local] of this.#namespaces) {
+      lines.push(`import * as ${local} from "${this.#pathTo(module)}";`);
     }
     return lines.join("\n");
   }

@@ -4,7 +4,7 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { AppExampleComV1Api } from "../../types/app.example.com/v1.client.ts";
+import { AppExampleComV1Api, type AppExampleComV1NamespacedApi } from "../../types/app.example.com/v1.client.ts";
 import { type Database, databases } from "../../types/app.example.com/v1.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../../types/client.ts";
 import { CoreV1Api } from "../../types/core/v1.client.ts";
@@ -88,6 +88,22 @@ test("each method is one request to the kind's address", async () => {
     `GET ${path}/orders/scale`,
     "GET /apis/app.example.com/v1/namespaces/mine/databases/a%2Fb",
   ]);
+});
+
+test("the methods are those that the kind has, with its types", async () => {
+  const api = new AppExampleComV1Api(new Recorder({ items: [] }));
+  const shop: AppExampleComV1NamespacedApi = api.namespace("shop");
+  const { items } = await shop.getDatabaseList();
+  const generations: number[] = items.map(({ metadata }) => metadata.generation);
+  assert.equal(generations, []);
+  // @ts-expect-error: what is written is closed.
+  await shop.createDatabase({ ...database, nothing: 1 });
+  // @ts-expect-error: an apply says whose it is.
+  await shop.applyDatabase("orders", database, {});
+  // @ts-expect-error: a Database is in a namespace.
+  assert.is(api.getDatabase, undefined);
+  // @ts-expect-error: a ConfigMap has no status.
+  assert.is(new CoreV1Api(new Recorder({})).namespace("shop").getConfigMapStatus, undefined);
 });
 
 test("a delete with preconditions sends them in its body", async () => {
