@@ -176,47 +176,112 @@ export interface Apply<Write, Read> {
   (name: string, body: Write, opts: ApplyOpts): Promise<Read>;
 }
 
+/** The types of a kind: what is written, what is read, a list of it; and the subresources that it has. */
+export interface Kind<Write, Read, List, Subresource = never> {
+  write: Write;
+  read: Read;
+  list: List;
+  subresource: Subresource;
+}
+
+type Part<Of, Key> = Key extends keyof Of ? Of[Key] : never;
+type Write<Of> = Part<Of, "write">;
+type Read<Of> = Part<Of, "read">;
+type List<Of> = Part<Of, "list">;
+
+/** The name of a method, where the kind has the subresource. */
+type NameWith<Subresource, Of, Name> = Subresource extends Part<Of, "subresource"> ? Name : never;
+
+/** The methods that read all objects of each kind, by the word that they end with. */
+type ReadMethods<Kinds, Suffix extends string = ""> =
+  & { [Word in keyof Kinds & string as `get${Word}List${Suffix}`]: GetList<List<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `watch${Word}List${Suffix}`]: WatchList<Read<Kinds[Word]>> };
+
+/**
+ * The API of kinds in one place, by the word that their methods end with: `getDatabase`, `applyDatabase`.
+ *
+ * The compiler makes the methods when one is used, and not before: written out they are a tenth of what it checks.
+ */
+export type KindsApi<Kinds> =
+  & ReadMethods<Kinds>
+  & { [Word in keyof Kinds & string as `create${Word}`]: Create<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `delete${Word}List`]: DeleteList<List<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `delete${Word}`]: Delete<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `get${Word}`]: Get<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `replace${Word}`]: Replace<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `patch${Word}`]: Patch<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as `apply${Word}`]: Apply<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], `get${Word}Status`>]: Get<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], `replace${Word}Status`>]: Replace<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], `patch${Word}Status`>]: Patch<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], `get${Word}Scale`>]: Get<Scale> }
+  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], `replace${Word}Scale`>]: Replace<Scale> }
+  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], `patch${Word}Scale`>]: Patch<Scale> };
+
+/** The API of a group and version: all methods of cluster-scoped kinds, reads of the others, and their clients. */
+export type GroupApi<Namespaced, Cluster = unknown> =
+  & Namespaces<KindsApi<Namespaced>>
+  & ReadMethods<Namespaced, "ForAllNamespaces">
+  & KindsApi<Cluster>;
+
+interface Namespaces<Api> {
+  /** The client of one namespace. */
+  namespace(name: string): Api;
+  /** The client of the namespace that the kubeconfig or the pod's service account names. */
+  myNamespace(): Api;
+}
+
+/** A class, by the kinds that it serves. */
+export interface Serving {
+  readonly kinds: ServedKinds;
+}
+
+/** The class of the clients of one namespace. */
+export interface NamespacedClass<Api> extends Serving {
+  new (client: RestClient, namespace: string): Api;
+}
+
+/** The class of the clients of a group and version. */
+export interface GroupClass<Api> {
+  new (client: RestClient): Api;
+}
+
 /** The kinds that an API class serves, by the word that their methods end with: `getDatabase`. */
 export interface ServedKinds {
   readonly [word: string]: ServedKind;
 }
 
-/** A kind that an API class serves. */
-export interface ServedKind {
-  readonly resource: Resource<unknown, unknown>;
-  readonly subresources?: readonly ("status" | "scale")[];
-}
+/** A kind that an API class serves: its address, and the subresources that it has. */
+export type ServedKind = readonly [resource: Resource<unknown, unknown>, ...subresources: ("status" | "scale")[]];
 
 /** Makes the API class of a group and version in one namespace. */
-export function namespacedApi<Api>(kinds: ServedKinds): new (client: RestClient, namespace: string) => Api {
+export function namespacedApi<Api>(kinds: ServedKinds): NamespacedClass<Api> {
   class NamespacedApi extends Place {
     static readonly kinds = kinds;
   }
   for (const word in kinds) addMethods(NamespacedApi.prototype as object as Methods, word, kinds[word]!);
-  return NamespacedApi as object as new (client: RestClient, namespace: string) => Api;
+  return NamespacedApi as object as NamespacedClass<Api>;
 }
 
 /** Makes the API class of a group and version: all methods of cluster-scoped kinds, and reads across namespaces. */
-export function groupApi<Api>(
-  kinds: ServedKinds,
-  Namespaced?: new (client: RestClient, namespace: string) => unknown,
-): new (client: RestClient) => Api {
+export function groupApi<Api>(kinds: ServedKinds, Namespaced?: Serving): GroupClass<Api> {
   class GroupApi extends Place {}
   const methods = GroupApi.prototype as object as Methods;
   for (const word in kinds) addMethods(methods, word, kinds[word]!);
   if (Namespaced !== undefined) {
-    const across = (Namespaced as object as { kinds: ServedKinds }).kinds;
-    for (const word in across) addReads(methods, word, across[word]!.resource, "ForAllNamespaces");
+    const across = Namespaced.kinds;
+    const Class = Namespaced as NamespacedClass<unknown>;
+    for (const word in across) addReads(methods, word, across[word]![0], "ForAllNamespaces");
     methods.namespace = function (this: Place, name: string) {
-      return new Namespaced(this.client, name);
+      return new Class(this.client, name);
     };
     methods.myNamespace = function (this: Place) {
       const name = this.client.defaultNamespace;
       if (!name) throw new Error("Cannot tell my namespace: the client has no default");
-      return new Namespaced(this.client, name);
+      return new Class(this.client, name);
     };
   }
-  return GroupApi as object as new (client: RestClient) => Api;
+  return GroupApi as object as GroupClass<Api>;
 }
 
 /** What the methods of an API class work on: a client, and the namespace or none. */
@@ -280,7 +345,7 @@ function addReads(methods: Methods, word: string, resource: Resource<unknown, un
 }
 
 /** All methods of a kind. */
-function addMethods(methods: Methods, word: string, { resource, subresources }: ServedKind): void {
+function addMethods(methods: Methods, word: string, [resource, ...subresources]: ServedKind): void {
   addReads(methods, word, resource);
   addChanges(methods, word, resource);
   methods["create" + word] = function (this: Place, body: JSONValue, opts: PutOpts = {}) {
@@ -295,8 +360,8 @@ function addMethods(methods: Methods, word: string, { resource, subresources }: 
   methods["delete" + word + "List"] = function (this: Place, opts: DeleteListOpts = {}) {
     return this.remove(this.pathOf(resource), opts);
   };
-  if (subresources?.includes("status")) addChanges(methods, word + "Status", resource, "status");
-  if (subresources?.includes("scale")) addChanges(methods, word + "Scale", resource, "scale");
+  if (subresources.includes("status")) addChanges(methods, word + "Status", resource, "status");
+  if (subresources.includes("scale")) addChanges(methods, word + "Scale", resource, "scale");
 }
 
 /** The methods that an object and its subresources have in common. */
