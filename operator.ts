@@ -71,6 +71,7 @@ import { networkPolicies } from "./types/networking.k8s.io/v1.ts";
 import { podDisruptionBudgets } from "./types/policy/v1.ts";
 import { roleBindings, roles } from "./types/rbac.authorization.k8s.io/v1.ts";
 import {
+  abandoned,
   annotation,
   backupCondition,
   backupStatus,
@@ -246,7 +247,7 @@ export class DatabaseReconciler {
     if (refusal) events.record(database, { type: "Warning", ...refusal });
     const step = this.#queue(decide(situationOf(sight, now())), request, now());
     try {
-      const facts = remembered(sight);
+      const facts = remembered(sight) ?? abandoned(sight, now());
       if (facts) {
         await this.#note(sight, facts, client);
         return { requeueAfterMs: 100 };

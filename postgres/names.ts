@@ -74,6 +74,8 @@ export const annotation = {
   replaced: `${group}/replaced`,
   /** There too: the member that led last. */
   primary: `${group}/primary`,
+  /** There too: since when nobody is seen who makes the first data, although a member has begun to. */
+  abandoned: `${group}/abandoned`,
   /** On ConfigMap `<name>-failover`: who was to hand over to whom, and when this operator asked for it. */
   asked: `${group}/asked`,
   /** On the pod template: the spec.version that it runs. */

@@ -91,6 +91,10 @@ export interface SyncState {
 export interface ConfigState {
   /** PostgreSQL's system identifier: there as soon as the data was ever initialized. */
   readonly systemIdentifier: string | undefined;
+  /** A member has begun to make the first data, and has not said that it is there. */
+  readonly initializing?: boolean;
+  /** Since when, in milliseconds, this operator sees nobody who makes that data. */
+  readonly abandonedMs?: number;
   /** The annotation `config` as text, for {@link nextDynamicConfig}. */
   readonly text: string | undefined;
   /** The major version of the data, as this operator wrote it down. */
@@ -253,9 +257,12 @@ export function observeConfig(configMap: ConfigMapView | undefined): ConfigState
   if (!annotations) return undefined;
   const initialize = annotations["initialize"];
   const { [annotation.major]: major = "", [annotation.replaced]: replaced = "" } = annotations;
+  const abandonedMs = Date.parse(annotations[annotation.abandoned] ?? "");
   return {
     // While the first member is being initialized the annotation is there but empty.
     systemIdentifier: initialize && /^[0-9]{1,20}$/.test(initialize) ? initialize : undefined,
+    ...(initialize === "" ? { initializing: true } : {}),
+    ...(Number.isNaN(abandonedMs) ? {} : { abandonedMs }),
     text: annotations["config"],
     ...(/^[1-9][0-9]$/.test(major) ? { major: Number(major) } : {}),
     ...(annotations[annotation.primary] ? { primary: annotations[annotation.primary]! } : {}),

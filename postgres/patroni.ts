@@ -26,6 +26,7 @@ import {
   report,
   reportCommand,
   start,
+  stop,
   tryImage,
 } from "./scripts.ts";
 import { trial } from "./trial.ts";
@@ -122,6 +123,7 @@ export function desiredPatroniConfigMap(
       "guard.sh": guard,
       "image.sh": tryImage,
       "start.py": start,
+      "stop.sh": stop,
       "report.py": report,
       "trial.py": trial,
       "agent.py": agent([

@@ -13,8 +13,8 @@ import { dataVersion, type Problem, serverReport, type Sight } from "./sight.ts"
 import { membersHaveTls } from "./tls.ts";
 import { readVersion } from "./versions.ts";
 
-/** Annotations for ConfigMap `<name>-config`. */
-export type StateAnnotations = Readonly<Record<string, string>>;
+/** Annotations for ConfigMap `<name>-config`; null takes one away. */
+export type StateAnnotations = Readonly<Record<string, string | null>>;
 
 /**
  * The major version of the data, so that no other is ever started on it, and the member that led last, so that nobody who
@@ -32,6 +32,30 @@ export function remembered(sight: Sight): StateAnnotations | undefined {
     [annotation.primary]: primary,
     ...(major === undefined ? {} : { [annotation.major]: String(major) }),
   };
+}
+
+/** A member that makes the first data says so within one of Patroni's loops, 5 s; in milliseconds, with room to spare. */
+const abandonedAfterMs = 60_000;
+
+/**
+ * Lets another member make the first data when the one that began was killed: its mark stays, and all would wait for it for
+ * ever ("waiting for leader to bootstrap").
+ *
+ * First the time is noted at which nobody is seen at it; when nobody was for {@link abandonedAfterMs}, the mark goes. A
+ * member that does anything but stand still counts as being at it.
+ */
+export function abandoned({ patroni }: Pick<Sight, "patroni">, nowMs: number): StateAnnotations | undefined {
+  const { config, primary, members } = patroni;
+  const isIdle = primary === undefined && members.length > 0 &&
+    members.every(({ state }) => state === undefined || state === "stopped");
+  if (config?.initializing !== true || !isIdle) {
+    return config?.abandonedMs === undefined ? undefined : { [annotation.abandoned]: null };
+  }
+  if (config.abandonedMs === undefined || config.abandonedMs > nowMs) {
+    return { [annotation.abandoned]: new Date(nowMs).toISOString() };
+  }
+  if (nowMs - config.abandonedMs < abandonedAfterMs) return undefined;
+  return { initialize: null, [annotation.abandoned]: null };
 }
 
 /**

@@ -171,21 +171,8 @@ function postgresContainer(
       terminationGracePeriodSeconds: hungGracePeriodSeconds,
     },
     readinessProbe: { ...probe("/readiness"), periodSeconds: 2, failureThreshold: 3 },
-    // The server serves on while this checkpoint is written, so that the one at shutdown is short.
     lifecycle: {
-      preStop: {
-        exec: {
-          command: [
-            "timeout",
-            "60",
-            `${binaries}/psql`,
-            "--no-psqlrc",
-            "--quiet",
-            "--command=CHECKPOINT",
-            "postgres",
-          ],
-        },
-      },
+      preStop: { exec: { command: ["timeout", "60", "sh", `${folder.config}/stop.sh`, binaries] } },
     },
     volumeMounts: [
       { name: "data", mountPath: volumeFolder },

@@ -148,6 +148,21 @@ with os.fdopen(os.open(MERGED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w
 os.execvp("patroni", ["patroni", MERGED])
 `;
 
+/**
+ * Before the kubelet ends a member: `stop.sh FOLDER` of PostgreSQL's programs.
+ *
+ * The kernel drops a signal for which the first process of a container has no handler, and Patroni sets its own a second or
+ * more after the start: a member that is deleted in between would run on, and lead, until its grace period is over.
+ */
+export const stop =
+  `# The server serves on while this checkpoint is written, so that the one at shutdown is short.
+"$1/psql" --no-psqlrc --quiet --command=CHECKPOINT postgres
+# Until Patroni listens to SIGTERM, number 15 of the signals that it catches; the mask is in hexadecimal.
+until mask=$(sed -n 's/^SigCgt:[[:space:]]*[0-9a-f]*\\([0-9a-f]\\{4\\}\\)$/\\1/p' /proc/1/status) && [ $((0x$mask & 0x4000)) != 0 ]; do
+  sleep 0.2
+done
+`;
+
 /** What Patroni calls when a server started, reloaded or changed its role, with the action, the role and the scope. */
 export const reportCommand = `python3 ${folder.config}/report.py`;
 

@@ -4,7 +4,10 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { AppExampleComV1Api, type AppExampleComV1NamespacedApi } from "../../types/app.example.com/v1.client.ts";
+import {
+  AppExampleComV1Api,
+  type AppExampleComV1NamespacedApi,
+} from "../../types/app.example.com/v1.client.ts";
 import { type Database, databases } from "../../types/app.example.com/v1.ts";
 import type { JSONValue, RequestOptions, RestClient } from "../../types/client.ts";
 import { CoreV1Api } from "../../types/core/v1.client.ts";

@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { annotation } from "../../postgres/names.ts";
 import { dynamicConfig } from "../../postgres/dynamic_config.ts";
-import { configured, remembered, unreadableState } from "../../postgres/patroni_state.ts";
+import { abandoned, configured, remembered, unreadableState } from "../../postgres/patroni_state.ts";
 import { dataVersion, effectiveDatabase } from "../../postgres/sight.ts";
 import { upgradeOf } from "../../postgres/upgrade.ts";
 import { situationOf } from "../../postgres/situation.ts";
@@ -59,6 +59,58 @@ for (
     });
     const wanted = want && { [annotation.primary]: want["primary"], [annotation.major]: want["major"] };
     assert.equal(remembered(sight), wanted);
+  });
+}
+
+const sinceMs = (ago: number) => new Date(nowMs - ago).toISOString();
+for (
+  const { rule, state = "stopped", config, want } of [
+    {
+      rule: "the first data that nobody makes any more: the time is noted",
+      config: { initialize: "" },
+      want: { [annotation.abandoned]: sinceMs(0) },
+    },
+    {
+      rule: "it is waited for whom nobody has seen yet",
+      config: { initialize: "", [annotation.abandoned]: sinceMs(59_000) },
+      want: undefined,
+    },
+    {
+      rule: "after a minute another member may make it",
+      config: { initialize: "", [annotation.abandoned]: sinceMs(60_000) },
+      want: { initialize: null, [annotation.abandoned]: null },
+    },
+    {
+      rule: "a member that is at it is left alone, however long it takes",
+      state: "running custom bootstrap script",
+      config: { initialize: "", [annotation.abandoned]: sinceMs(600_000) },
+      want: { [annotation.abandoned]: null },
+    },
+    {
+      rule: "so is one whose server starts on the new data",
+      state: "starting",
+      config: { initialize: "" },
+      want: undefined,
+    },
+    {
+      rule: "data that is there is never made again",
+      config: { initialize: "7431", [annotation.abandoned]: sinceMs(600_000) },
+      want: { [annotation.abandoned]: null },
+    },
+    {
+      rule: "a time of a clock that is ahead does not count",
+      config: { initialize: "", [annotation.abandoned]: sinceMs(-1) },
+      want: { [annotation.abandoned]: sinceMs(0) },
+    },
+    { rule: "where nothing was begun nothing is to do", config: {}, want: undefined },
+  ] as { rule: string; state?: string; config: Record<string, string>; want: unknown }[]
+) {
+  test(rule, () => {
+    const sight = seen({
+      members: [{ ordinal: 0, state }, { ordinal: 1, state: "stopped" }],
+      state: { config },
+    });
+    assert.equal(abandoned(sight, nowMs), want);
   });
 }
 

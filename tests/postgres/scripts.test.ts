@@ -15,6 +15,7 @@ import {
   guard,
   replicationSslMode,
   start,
+  stop,
   volumeFolder,
 } from "../../postgres/scripts.ts";
 
@@ -256,6 +257,34 @@ def query(statement, database="postgres"):
 test("passwords are read from files into a file in memory: no argument, no environment", () => {
   assert.not.ok(/environ|getenv|argv/.test(start.replaceAll(`os.environ["${replicationSslMode}"]`, "")));
   assert.ok(start.includes(`"${folder.run}/patroni.yml"`));
+});
+
+test("a member is ended only when its first process listens to SIGTERM, after a checkpoint", () => {
+  const root = mkdtempSync(join(tmpdir(), "stop-"));
+  const said = join(root, "said");
+  writeFileSync(join(root, "psql"), `#!/bin/sh\necho "$@" >> ${said}\n`, { mode: 0o755 });
+  writeFileSync(join(root, "stop.sh"), stop.replaceAll("/proc/1/", '/proc/"$MEMBER"/'));
+  // It listens half a second after it was started, as Patroni does; what ends it before ends it otherwise.
+  writeFileSync(
+    join(root, "member.py"),
+    `import signal, sys, time
+time.sleep(0.5)
+signal.signal(signal.SIGTERM, lambda *_: (open("${said}", "a").write("ended in order\\n"), sys.exit()))
+time.sleep(30)
+`,
+  );
+  try {
+    const script =
+      `python3 ${root}/member.py & MEMBER=$! timeout 20 sh ${root}/stop.sh ${root} || exit 9; kill $!; wait $!`;
+    const { status } = spawnSync("/bin/sh", ["-c", script], { encoding: "utf8" });
+    assert.is(status, 0);
+    assert.is(
+      readFileSync(said, "utf8"),
+      "--no-psqlrc --quiet --command=CHECKPOINT postgres\nended in order\n",
+    );
+  } finally {
+    rmSync(root, { recursive: true });
+  }
 });
 
 test.run();
