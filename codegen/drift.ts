@@ -6,7 +6,7 @@
  */
 
 import { byCodeUnit } from "./json.ts";
-import { type Model, modelOf, readModules, type TypeModule } from "./drift_model.ts";
+import { type Model, modelOf, readModules, statementsOf, type TypeModule } from "./drift_model.ts";
 import { typescript } from "./typescript.ts";
 
 /**
@@ -41,6 +41,17 @@ export function compareOutputs(
 function fileChange(before: string | undefined, after: string | undefined): string {
   if (before === undefined) return "added";
   if (after === undefined) return "removed";
+  const [old, fresh] = [before, after].map((text) =>
+    [...text.matchAll(/^  (\w+): \w+<.*>;$/gm)].map(([, name]) => name!)
+  );
+  const gone = old!.filter((name) => !fresh!.includes(name));
+  const added = fresh!.filter((name) => !old!.includes(name));
+  if (gone.length + added.length > 0) {
+    return [
+      ...(added.length > 0 ? [`methods added: ${added.join(", ")}`] : []),
+      ...(gone.length > 0 ? [`methods removed: ${gone.join(", ")} (breaking)`] : []),
+    ].join("; ");
+  }
   const bare = (text: string) =>
     typescript.createPrinter({ removeComments: true }).printFile(
       typescript.createSourceFile("x.ts", text, typescript.ScriptTarget.ESNext),
@@ -67,9 +78,17 @@ function compareModules(
         lines.push(`${title} ${kind}: served elsewhere, ${old.address} became ${fresh.address} (breaking)`);
       }
       const comparison = new Comparison(before!, after!);
+      comparison.compareFacts(
+        statementsOf(before!, old.write),
+        statementsOf(after!, fresh.write),
+        "",
+        "write",
+      );
       comparison.compare(modelOf(before!, old.write), modelOf(after!, fresh.write), "", "write");
       comparison.compare(modelOf(before!, old.read), modelOf(after!, fresh.read), "", "read");
-      lines.push(...comparison.lines.map((line) => `${title} ${kind} ${line}`));
+      lines.push(
+        ...comparison.lines.map((line) => `${title} ${kind}${line.startsWith(".") ? " " : ""}${line}`),
+      );
     }
   }
   return lines;
@@ -132,6 +151,11 @@ class Comparison {
         } else if (!old.isOptional && fresh.isOptional) {
           this.#tell(place, view, "widened, was required and is optional", view === "read");
         }
+        // What is read repeats no comment of what is written; of another type other things are said.
+        const isOther = old.type.kind === "other" && textOf(old.type) !== textOf(fresh.type);
+        if (!isOther && (view === "write" || place.startsWith(".status"))) {
+          this.compareFacts(old.facts, fresh.facts, place, view);
+        }
         this.compare(old.type, fresh.type, place, view);
       }
     }
@@ -147,8 +171,26 @@ class Comparison {
     if (before.conditions !== after.conditions) {
       if (after.conditions === "") {
         this.#tell(path, view, "widened, keys may be combined freely", view === "read");
-      } else this.#tell(path, view, `keys may be combined otherwise: ${after.conditions}`, true);
+      } else {
+        const isWider = allows(after.conditions, before.conditions);
+        this.#tell(path, view, `keys may be combined otherwise: ${after.conditions}`, !isWider);
+      }
     }
+  }
+
+  /** What no type can say: told as it stands in the comment. */
+  compareFacts(before: readonly string[], after: readonly string[], path: string, view: View): void {
+    const gone = before.filter((line) => !after.includes(line));
+    for (const line of after) {
+      if (before.includes(line)) continue;
+      const label = labelOf(line);
+      const index = gone.findIndex((other) => labelOf(other) === label);
+      const [old] = index < 0 ? [] : gone.splice(index, 1);
+      const isBreaking = narrows(old, line) && view === "write";
+      const what = old === undefined ? `now says "${line}"` : `says "${line}" in place of "${old}"`;
+      this.#tell(path, view, what, isBreaking);
+    }
+    for (const line of gone) this.#tell(path, view, `no longer says "${line}"`, false);
   }
 
   #compareUnions(before: Model, after: Model, path: string, view: View): void {
@@ -179,6 +221,57 @@ class Comparison {
       `${path}${view === "read" ? ", when read" : ""}: ${what}${isBreaking ? " (breaking)" : ""}`,
     );
   }
+}
+
+/** What a line is about: `Each item: Pattern` of `Each item: Pattern: ^a$`. */
+function labelOf(line: string): string {
+  return /^(?:Each (?:item|value)[^:]*: )?[^: ]+/.exec(line)?.[0] ?? line;
+}
+
+/** Whether objects that were accepted may no longer be; a default and a deprecation refuse nothing. */
+function narrows(before: string | undefined, after: string): boolean {
+  if (/^@deprecated|(?:^|: )Default:/.test(after)) return false;
+  if (/^The API server does not serve/.test(after)) return true;
+  if (before === undefined) return true;
+  const bounds = (line: string) =>
+    [
+      Number(/(?:at least|more than) (\S+?),?(?: |$)/.exec(line)?.[1] ?? -Infinity),
+      Number(/(?:at most|less than) (\S+?),?(?: |$)/.exec(line)?.[1] ?? Infinity),
+    ] as const;
+  if (!/(?:Value|Length|Items|Keys): (?:at|more|less) /.test(after)) return true;
+  const [[oldLeast, oldMost], [least, most]] = [bounds(before), bounds(after)];
+  const isOpen = (line: string) => (/more than/.test(line) ? 1 : 0) + (/less than/.test(line) ? 2 : 0);
+  return least > oldLeast || most < oldMost || isOpen(before) !== isOpen(after);
+}
+
+/** Whether each alternative of `before` is one of `after`, or says more than one of them. */
+function allows(after: string, before: string): boolean {
+  if (before === "") return false;
+  const alternatives = (text: string) =>
+    split(text.replace(/^\((.*)\)$/, "$1"), " | ").map((one) =>
+      split(one.replace(/^\{ ?(.*?);? ?\}$/, "$1"), "; ")
+    );
+  const fresh = alternatives(after);
+  return alternatives(before).every((old) =>
+    fresh.some((members) => members.every((member) => member === "" || old.includes(member)))
+  );
+}
+
+/** The parts of a text between separators that are in no bracket. */
+function split(text: string, separator: string): string[] {
+  const parts = [""];
+  let depth = 0;
+  for (let index = 0; index < text.length; index++) {
+    if (depth === 0 && text.startsWith(separator, index)) {
+      parts.push("");
+      index += separator.length - 1;
+      continue;
+    }
+    if ("({[".includes(text[index]!)) depth++;
+    if (")}]".includes(text[index]!)) depth--;
+    parts[parts.length - 1] += text[index]!;
+  }
+  return parts;
 }
 
 /** The only member of a union that is more than a word. */

@@ -12,7 +12,7 @@ export type Model =
   | { kind: "union"; members: Model[] }
   | {
     kind: "object";
-    fields: Map<string, { type: Model; isOptional: boolean }>;
+    fields: Map<string, { type: Model; isOptional: boolean; facts: string[] }>;
     rest?: Model;
     /** The text of what else holds for its keys: unions of keys that exclude each other. */
     conditions: string;
@@ -110,6 +110,28 @@ function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): M
   return { ...opened, conditions: [opened.conditions, conditions].filter((text) => text !== "").join(" & ") };
 }
 
+/** The lines of a comment that say what no type can: ./schema/comment.ts writes them. */
+const fact =
+  /^(?:Each (?:item|value)[^:]*: )?(?:Default|Format|Value|Multiple of|Length|Items|Keys|Pattern|Rule|Immutable|Integer)(?::|$)/;
+
+/** What is said of a kind as a whole. */
+const statement = /^(?:@deprecated|The API server does not serve|Rule:|Immutable|Keys:)/;
+
+/** What a kind's comment says of it: that it is deprecated, that it is not served, its rules. */
+export function statementsOf(module: TypeModule, name: string): string[] {
+  const declaration = module.types.get(name);
+  return declaration === undefined ? [] : factsOf(module, declaration, statement);
+}
+
+function factsOf({ file }: TypeModule, node: ts.Node, pattern: RegExp): string[] {
+  const comments = typescript.getLeadingCommentRanges(file.text, node.pos) ?? [];
+  const last = comments.at(-1);
+  if (last === undefined) return [];
+  return file.text.slice(last.pos + 3, last.end - 2).split("\n")
+    .map((line) => line.replace(/^\s*\*? ?/, "").trimEnd())
+    .filter((line) => pattern.test(line));
+}
+
 function objectModel(module: TypeModule, members: ts.NodeArray<ts.TypeElement>): Model & { kind: "object" } {
   const model: Model & { kind: "object" } = { kind: "object", fields: new Map(), conditions: "" };
   for (const member of members) {
@@ -121,6 +143,7 @@ function objectModel(module: TypeModule, members: ts.NodeArray<ts.TypeElement>):
       model.fields.set(key, {
         type: typeModel(module, member.type),
         isOptional: member.questionToken !== undefined,
+        facts: factsOf(module, member, fact),
       });
     } else if (typescript.isIndexSignatureDeclaration(member)) model.rest = typeModel(module, member.type);
   }

@@ -27,7 +27,8 @@ input. Documents that are neither CustomResourceDefinitions nor OpenAPI v3 are s
 
   --kind KIND         take only this built-in kind from OpenAPI documents, as Pod or apps/v1/StatefulSet; repeatable
   --group GROUP       take only CustomResourceDefinitions of this group; repeatable
-  --crd NAME          take only the CustomResourceDefinition of this name (plural.group) or kind; repeatable
+  --crd NAME          take only the CustomResourceDefinition of this name (plural.group) or kind; repeatable;
+                      with --group: what either of them names
 
   --from-cluster      read the cluster's CustomResourceDefinitions, and the OpenAPI documents of each --kind
   --kubeconfig FILE   the cluster's kubeconfig (default: $KUBECONFIG, else ~/.kube/config)
@@ -93,6 +94,12 @@ async function run(args: readonly string[]): Promise<number> {
   }
   const keepGoing = values["keep-going"];
   const wanted = documents.filter((document) => isWanted(document, values.group, values.crd));
+  for (const group of values.group ?? []) {
+    if (wanted.some((document) => isCrd(document.value) && isWanted(document, [group], undefined))) continue;
+    throw new InputError(
+      `Cannot generate group ${JSON.stringify(group)}: no CustomResourceDefinition is of that group`,
+    );
+  }
   for (const name of values.crd ?? []) {
     if (wanted.some((document) => isCrd(document.value) && isWanted(document, undefined, [name]))) continue;
     throw new InputError(

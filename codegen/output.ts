@@ -2,7 +2,7 @@
  * The output folder: replaced as a whole or not at all, and compared.
  * @module
  */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, normalize, resolve } from "node:path";
 import process from "node:process";
 import { InputError } from "./errors.ts";
@@ -20,7 +20,8 @@ export async function readOutput(folder: string): Promise<Map<string, string> | 
     const path = join(entry.parentPath, entry.name);
     files.set(
       path.slice(folder.length).replaceAll("\\", "/").replace(/^\/+/, ""),
-      await readFile(path, "utf8"),
+      // A checkout may have changed the line ends.
+      (await readFile(path, "utf8")).replaceAll("\r\n", "\n"),
     );
   }
   return files;
@@ -32,7 +33,8 @@ export async function readOutput(folder: string): Promise<Map<string, string> | 
  * @throws {InputError} when the folder holds anything that was not generated, or cannot be written
  */
 export async function writeOutput(folder: string, files: ReadonlyMap<string, string>): Promise<void> {
-  const target = resolve(folder);
+  // A symbolic link stays one: it is what it leads to that is replaced.
+  const target = await realpath(folder).catch(() => resolve(folder));
   const outside = [...files.keys()].find((path) => isAbsolute(path) || normalize(path).startsWith(".."));
   if (outside !== undefined) {
     throw new InputError(`Cannot write ${JSON.stringify(outside)}: it is outside the folder`, [folder]);

@@ -177,7 +177,9 @@ function alternativeShape(object: ObjectShape, alternative: Alternative): Object
     const field = fieldOf(key);
     if (field === undefined && !isOpen) return "none";
     if (field?.required || field?.fallback !== undefined) continue;
-    added[key] = { key, shape: unknownShape, required: true, doc: "" };
+    // Each object of JavaScript has a "constructor" of some type: only its own type tells that it is there.
+    const own = key in Object.prototype ? field?.shape ?? object.additionalProperties : undefined;
+    added[key] = { key, shape: own ?? unknownShape, required: true, doc: "" };
   }
   for (const key of alternative.forbidden) {
     const field = fieldOf(key);

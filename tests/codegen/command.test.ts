@@ -2,7 +2,7 @@
  * The command: exit codes, messages, and an output that is replaced as a whole or not at all.
  * @module
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -77,6 +77,18 @@ test("one bad input among many is named and nothing is written; with --keep-goin
   assert.ok((await readdir(out)).includes("example.com"));
 });
 
+test("an output that is a symbolic link stays one, and line ends that a checkout changed are no change", async ({ folder }) => {
+  const [crd, out] = [join(folder, "crd.json"), join(folder, "out")];
+  await writeFile(crd, yes);
+  await mkdir(join(folder, "elsewhere"));
+  await symlink(join(folder, "elsewhere"), out, "dir");
+  assert.is(await main([crd, "--out", out, "--quiet"]), 0);
+  assert.ok((await lstat(out)).isSymbolicLink());
+  const module = join(folder, "elsewhere/example.com/v1.ts");
+  await writeFile(module, (await readFile(module, "utf8")).replaceAll("\n", "\r\n"));
+  assert.is(await main([crd, "--out", out, "--check", "--quiet"]), 0);
+});
+
 test("a symbolic link that leads in a circle gives no file twice", async ({ folder, complained }) => {
   await mkdir(join(folder, "in"));
   await writeFile(join(folder, "in/crd.json"), yes);
@@ -90,8 +102,10 @@ test("a --crd that is not there is named", async ({ folder, complained }) => {
   const args = [join(folder, "crd.json"), "--out", join(folder, "out"), "--quiet", "--crd"];
   assert.is(await main([...args, "things.example.com"]), 0);
   assert.is(await main([...args, "other"]), 2);
+  assert.is(await main([...args.slice(0, -1), "--group", "nope"]), 2);
   assert.equal(complained, [
     'codegen: Cannot generate "other": no CustomResourceDefinition has that name or kind',
+    'codegen: Cannot generate group "nope": no CustomResourceDefinition is of that group',
   ]);
 });
 

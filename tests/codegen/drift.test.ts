@@ -66,7 +66,10 @@ const cases: { what: string; before: JsonObject; after: JsonObject; want: string
     what: "a default",
     before: spec({ a: { type: "integer" } }),
     after: spec({ a: { type: "integer", default: 1 } }),
-    want: [".spec.a, when read: narrowed, was optional and is required"],
+    want: [
+      '.spec.a: now says "Default: 1"',
+      ".spec.a, when read: narrowed, was optional and is required",
+    ],
   },
   {
     what: "a field of an item",
@@ -90,6 +93,44 @@ const cases: { what: string; before: JsonObject; after: JsonObject; want: string
       ".spec: keys may be combined otherwise: ({ a: unknown; b?: never; } | { a?: never; b: unknown; }) (breaking)",
     ],
   },
+  {
+    what: "a pattern more",
+    before: spec({ a: text }),
+    after: spec({ a: { type: "string", pattern: "^x$" } }),
+    want: ['.spec.a: now says "Pattern: ^x$" (breaking)'],
+  },
+  {
+    what: "a minimum raised",
+    before: spec({ a: { type: "number", minimum: 1, maximum: 5 } }),
+    after: spec({ a: { type: "number", minimum: 2, maximum: 5 } }),
+    want: [
+      '.spec.a: says "Value: at least 2, at most 5" in place of "Value: at least 1, at most 5" (breaking)',
+    ],
+  },
+  {
+    what: "a maximum raised",
+    before: spec({ a: { type: "string", maxLength: 5 } }),
+    after: spec({ a: { type: "string", maxLength: 50 } }),
+    want: ['.spec.a: says "Length: at most 50" in place of "Length: at most 5"'],
+  },
+  {
+    what: "another default",
+    before: spec({ a: { type: "string", default: "x" } }),
+    after: spec({ a: { type: "string", default: "y" } }),
+    want: ['.spec.a: says "Default: "y"" in place of "Default: "x""'],
+  },
+  {
+    what: "a rule less",
+    before: spec({ a: { "type": "string", "x-kubernetes-validations": [{ rule: "self == oldSelf" }] } }),
+    after: spec({ a: text }),
+    want: ['.spec.a: no longer says "Immutable"'],
+  },
+  {
+    what: "a union loosened",
+    before: spec({ a: text, b: text }, { oneOf: [{ required: ["a"] }, { required: ["b"] }] }),
+    after: spec({ a: text, b: text }, { anyOf: [{ required: ["a"] }, { required: ["b"] }] }),
+    want: [".spec: keys may be combined otherwise: ({ a: unknown; } | { b: unknown; })"],
+  },
 ]; // deno-fmt-ignore-line
 
 for (const { what, before, after, want } of cases) {
@@ -98,6 +139,19 @@ for (const { what, before, after, want } of cases) {
     assert.equal(lines, want.map((line) => `example.com/v1 Thing ${line}`));
   });
 }
+
+test("compareOutputs() tells a deprecation, a version that is not served, and a subresource more", () => {
+  const of = (version: JsonObject) => filesOf(crdOf({ version }));
+  assert.equal(compareOutputs(of({}), of({ deprecated: true })), [
+    'example.com/v1 Thing: now says "@deprecated v1 is deprecated"',
+  ]);
+  assert.equal(compareOutputs(of({}), of({ served: false })), [
+    'example.com/v1 Thing: now says "The API server does not serve v1." (breaking)',
+  ]);
+  assert.equal(compareOutputs(of({}), of({ subresources: { scale: {} } })), [
+    "example.com/v1.client.ts: methods added: getThingScale, replaceThingScale, patchThingScale",
+  ]);
+});
 
 test("compareOutputs() says nothing of a shape that another kind declares now, also beside null", () => {
   const schema = spec({
