@@ -80,6 +80,7 @@ function freshViewsOf(schema: JsonObject, walk: Walk, path: string, isOpened: bo
       [...walk.place, path],
     );
   }
+  refuseMisshapen(schema, walk, path);
   if (member(schema, "x-kubernetes-int-or-string") === true) {
     return both(schema, enumOr(schema, same(intOrString)));
   }
@@ -90,6 +91,30 @@ function freshViewsOf(schema: JsonObject, walk: Walk, path: string, isOpened: bo
   const write = constrain(views.write, condition);
   const read = views.read === views.write ? write : constrain(views.read, condition);
   return both(schema, noted({ write: interned(write, walk), read: interned(read, walk) }, walk));
+}
+
+/** What would be passed over in silence: keywords of another type, and references in branches. */
+function refuseMisshapen(schema: JsonObject, walk: Walk, path: string): void {
+  const refuse = (keyword: string, wanted: string) => {
+    throw new InputError(
+      `Cannot read ${keyword}: it must be ${wanted}, found ${JSON.stringify(member(schema, keyword))}`,
+      [...walk.place, path],
+    );
+  };
+  const isList = (keyword: string) => schema[keyword] == null || Array.isArray(schema[keyword]);
+  if (!isList("required")) refuse("required", "a list");
+  if (!isList("enum")) refuse("enum", "a list");
+  if (schema["properties"] != null && !isObject(schema["properties"])) refuse("properties", "an object");
+  for (const keyword of ["oneOf", "anyOf", "allOf"]) {
+    if (!isList(keyword)) refuse(keyword, "a list");
+    const branches = schema[keyword];
+    if (
+      Array.isArray(branches) &&
+      branches.some((branch) => isObject(branch) && member(branch, "$ref") !== undefined)
+    ) {
+      refuse(keyword, "a list of schemas without $ref");
+    }
+  }
 }
 
 /** The views; where what is read only says more than what is written, that is noted. */

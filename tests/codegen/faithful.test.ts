@@ -5,9 +5,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import ts from "typescript";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { generate } from "../../codegen/mod.ts";
+import { crdOf } from "./crd_of.ts";
 import { readFixtures } from "./fixtures.ts";
 import { askTypeScript5, literalsOf, writeAll } from "./verdicts.ts";
 
@@ -45,6 +47,26 @@ test("the types of all fixtures are clean, and take and refuse each example as t
       accepted === !refused.has(index) || beyondTypes.includes(what) ? [] : [`${what}: ${refused.get(index) ?? "not refused"}`]
     );
     assert.equal(wrong, []);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("who needs types only can have them under the settings that a compiler begins with", async () => {
+  const { files } = generate([{
+    place: ["crd.yaml"],
+    value: crdOf({ version: { subresources: { scale: {} } } }),
+  }]);
+  const folder = await mkdtemp(join(tmpdir(), "codegen-types-"));
+  try {
+    await writeAll(folder, files);
+    const program = ts.createProgram([join(folder, "example.com/v1.ts")], {
+      strict: true,
+      noEmit: true,
+      types: [],
+    });
+    const found = ts.getPreEmitDiagnostics(program).map(({ messageText }) => messageText);
+    assert.equal(found, []);
   } finally {
     await rm(folder, { recursive: true });
   }

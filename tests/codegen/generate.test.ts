@@ -126,6 +126,23 @@ test("$ref, an unknown type and a schema without type are refused with file, ver
   assert.is(failureOf(crdOf({ schema: {} })), `${start}: The schema must have type "object", found null`);
 });
 
+test("keywords of another type, and $ref in a branch, are refused with their path", () => {
+  const start =
+    'file0.yaml: CustomResourceDefinition "things.example.com": version "v1": openAPIV3Schema.properties["spec"].properties["a"]: ';
+  const cases: [JsonObject, string][] = [
+    [{ required: "a" }, 'Cannot read required: it must be a list, found "a"'],
+    [{ enum: "x" }, 'Cannot read enum: it must be a list, found "x"'],
+    [{ properties: [] }, "Cannot read properties: it must be an object, found []"],
+    [
+      { oneOf: [{ $ref: "#/x" }] },
+      'Cannot read oneOf: it must be a list of schemas without $ref, found [{"$ref":"#/x"}]',
+    ],
+  ];
+  for (const [keywords, want] of cases) {
+    assert.is(failureOf(crdOf({ schema: spec({ a: { type: "object", ...keywords } }) })), start + want);
+  }
+});
+
 test("apiextensions.k8s.io/v1beta1 is refused with what to do", () => {
   assert.match(
     failureOf({ ...crdOf({}), apiVersion: "apiextensions.k8s.io/v1beta1" }),
