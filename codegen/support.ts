@@ -1,42 +1,10 @@
 /**
- * The support modules of the output, types/client.ts and types/resource.ts: the RestClient contract and the classes
- * behind the typed clients, and the resource descriptor.
+ * The support module of the output, types/client.ts: the RestClient contract, the resource descriptor, and the
+ * classes behind the typed clients.
  *
  * It is text, not code of this library, so that the output depends on nothing.
  * @module
  */
-
-/**
- * The text of types/resource.ts, without the header: what the modules of types need. There is no code in it, so that
- * who needs types only has them under any target.
- */
-export const resourceText = `/**
- * The resource descriptor: what tells where the objects of a kind are.
- * @module
- */
-import type { ObjectMeta } from "./meta/v1.ts";
-
-/** What every object has. */
-export interface KubernetesObject {
-  apiVersion: string;
-  kind: string;
-  metadata: ObjectMeta;
-}
-
-/** The address of a kind, and, for the compiler only, what is read and what is written there. */
-export interface Resource<Read = KubernetesObject, Write = Read> {
-  /** Empty for the core group. */
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly scope: "Namespaced" | "Cluster";
-  /** Never present. */
-  readonly __read?: Read;
-  /** Never present. */
-  readonly __write?: Write;
-}
-`;
 
 /** The text of the support module, without the header. */
 export const supportText = `/**
@@ -47,9 +15,6 @@ export const supportText = `/**
  * @module
  */
 import type { ListMeta, ObjectMeta, Status } from "./meta/v1.ts";
-import type { KubernetesObject, Resource } from "./resource.ts";
-
-export type { KubernetesObject, Resource };
 
 /** Anything that JSON can hold. */
 export type JSONValue = string | number | boolean | null | JSONValue[] | { [key: string]: JSONValue | undefined };
@@ -79,6 +44,27 @@ export interface RestClient {
   performRequest(opts: RequestOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
   performRequest(opts: RequestOptions & { expectJson: true }): Promise<JSONValue>;
   performRequest(opts: RequestOptions): Promise<Uint8Array>;
+}
+
+/** What every object has. */
+export interface KubernetesObject {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+}
+
+/** The address of a kind, and, for the compiler only, what is read and what is written there. */
+export interface Resource<Read = KubernetesObject, Write = Read> {
+  /** Empty for the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly scope: "Namespaced" | "Cluster";
+  /** Never present. */
+  readonly __read?: Read;
+  /** Never present. */
+  readonly __write?: Write;
 }
 
 /** What a watch reports. */
@@ -233,29 +219,29 @@ type NameWith<Subresource, Of, Name> = Subresource extends Part<Of, "subresource
 
 /** The methods that read all objects of each kind, by the word that they end with. */
 type ReadMethods<Kinds, Suffix extends string = ""> =
-  & { [Word in keyof Kinds & string as \`get\${Word}List\${Suffix}\`]: GetList<List<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`watch\${Word}List\${Suffix}\`]: WatchList<Read<Kinds[Word]>> };
+  & { [Word in keyof Kinds as \`get\${Word & string}List\${Suffix}\`]: GetList<List<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`watch\${Word & string}List\${Suffix}\`]: WatchList<Read<Kinds[Word]>> };
 
 /**
  * The API of kinds in one place, by the word that their methods end with: \`getDatabase\`, \`applyDatabase\`.
  *
- * The compiler makes the methods when one is used, and not before: written out they are a tenth of what it checks.
+ * The compiler makes the methods when one is used, and not before, which makes its check of many kinds shorter.
  */
 export type KindsApi<Kinds> =
   & ReadMethods<Kinds>
-  & { [Word in keyof Kinds & string as \`create\${Word}\`]: Create<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`delete\${Word}List\`]: DeleteList<List<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`delete\${Word}\`]: Delete<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`get\${Word}\`]: Get<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`replace\${Word}\`]: Replace<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`patch\${Word}\`]: Patch<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as \`apply\${Word}\`]: Apply<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], \`get\${Word}Status\`>]: Get<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], \`replace\${Word}Status\`>]: Replace<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], \`patch\${Word}Status\`>]: Patch<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], \`get\${Word}Scale\`>]: Get<Scale> }
-  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], \`replace\${Word}Scale\`>]: Replace<Scale> }
-  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], \`patch\${Word}Scale\`>]: Patch<Scale> };
+  & { [Word in keyof Kinds as \`create\${Word & string}\`]: Create<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`delete\${Word & string}List\`]: DeleteList<List<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`delete\${Word & string}\`]: Delete<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`get\${Word & string}\`]: Get<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`replace\${Word & string}\`]: Replace<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`patch\${Word & string}\`]: Patch<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as \`apply\${Word & string}\`]: Apply<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"status", Kinds[Word], \`get\${Word & string}Status\`>]: Get<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"status", Kinds[Word], \`replace\${Word & string}Status\`>]: Replace<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"status", Kinds[Word], \`patch\${Word & string}Status\`>]: Patch<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"scale", Kinds[Word], \`get\${Word & string}Scale\`>]: Get<Scale> }
+  & { [Word in keyof Kinds as NameWith<"scale", Kinds[Word], \`replace\${Word & string}Scale\`>]: Replace<Scale> }
+  & { [Word in keyof Kinds as NameWith<"scale", Kinds[Word], \`patch\${Word & string}Scale\`>]: Patch<Scale> };
 
 /** The API of a group and version: all methods of cluster-scoped kinds, reads of the others, and their clients. */
 export type GroupApi<Namespaced, Cluster = unknown> =
