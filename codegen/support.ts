@@ -1,10 +1,42 @@
 /**
- * The support module of the output, types/client.ts: the RestClient contract, the resource descriptor, and the
- * classes behind the typed clients.
+ * The support modules of the output, types/client.ts and types/resource.ts: the RestClient contract and the classes
+ * behind the typed clients, and the resource descriptor.
  *
  * It is text, not code of this library, so that the output depends on nothing.
  * @module
  */
+
+/**
+ * The text of types/resource.ts, without the header: what the modules of types need. There is no code in it, so that
+ * who needs types only has them under any target.
+ */
+export const resourceText = `/**
+ * The resource descriptor: what tells where the objects of a kind are.
+ * @module
+ */
+import type { ObjectMeta } from "./meta/v1.ts";
+
+/** What every object has. */
+export interface KubernetesObject {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+}
+
+/** The address of a kind, and, for the compiler only, what is read and what is written there. */
+export interface Resource<Read = KubernetesObject, Write = Read> {
+  /** Empty for the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly scope: "Namespaced" | "Cluster";
+  /** Never present. */
+  readonly __read?: Read;
+  /** Never present. */
+  readonly __write?: Write;
+}
+`;
 
 /** The text of the support module, without the header. */
 export const supportText = `/**
@@ -15,6 +47,9 @@ export const supportText = `/**
  * @module
  */
 import type { ListMeta, ObjectMeta, Status } from "./meta/v1.ts";
+import type { KubernetesObject, Resource } from "./resource.ts";
+
+export type { KubernetesObject, Resource };
 
 /** Anything that JSON can hold. */
 export type JSONValue = string | number | boolean | null | JSONValue[] | { [key: string]: JSONValue | undefined };
@@ -44,27 +79,6 @@ export interface RestClient {
   performRequest(opts: RequestOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
   performRequest(opts: RequestOptions & { expectJson: true }): Promise<JSONValue>;
   performRequest(opts: RequestOptions): Promise<Uint8Array>;
-}
-
-/** What every object has. */
-export interface KubernetesObject {
-  apiVersion: string;
-  kind: string;
-  metadata: ObjectMeta;
-}
-
-/** The address of a kind, and, for the compiler only, what is read and what is written there. */
-export interface Resource<Read = KubernetesObject, Write = Read> {
-  /** Empty for the core group. */
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly scope: "Namespaced" | "Cluster";
-  /** Never present. */
-  readonly __read?: Read;
-  /** Never present. */
-  readonly __write?: Write;
 }
 
 /** What a watch reports. */
