@@ -194,29 +194,29 @@ type NameWith<Subresource, Of, Name> = Subresource extends Part<Of, "subresource
 
 /** The methods that read all objects of each kind, by the word that they end with. */
 type ReadMethods<Kinds, Suffix extends string = ""> =
-  & { [Word in keyof Kinds & string as `get${Word}List${Suffix}`]: GetList<List<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `watch${Word}List${Suffix}`]: WatchList<Read<Kinds[Word]>> };
+  & { [Word in keyof Kinds as `get${Word & string}List${Suffix}`]: GetList<List<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `watch${Word & string}List${Suffix}`]: WatchList<Read<Kinds[Word]>> };
 
 /**
  * The API of kinds in one place, by the word that their methods end with: `getDatabase`, `applyDatabase`.
  *
- * The compiler makes the methods when one is used, and not before: written out they are a tenth of what it checks.
+ * The compiler makes the methods when one is used, and not before, which makes its check of many kinds shorter.
  */
 export type KindsApi<Kinds> =
   & ReadMethods<Kinds>
-  & { [Word in keyof Kinds & string as `create${Word}`]: Create<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `delete${Word}List`]: DeleteList<List<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `delete${Word}`]: Delete<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `get${Word}`]: Get<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `replace${Word}`]: Replace<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `patch${Word}`]: Patch<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as `apply${Word}`]: Apply<Write<Kinds[Word]>, Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], `get${Word}Status`>]: Get<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], `replace${Word}Status`>]: Replace<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"status", Kinds[Word], `patch${Word}Status`>]: Patch<Read<Kinds[Word]>> }
-  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], `get${Word}Scale`>]: Get<Scale> }
-  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], `replace${Word}Scale`>]: Replace<Scale> }
-  & { [Word in keyof Kinds & string as NameWith<"scale", Kinds[Word], `patch${Word}Scale`>]: Patch<Scale> };
+  & { [Word in keyof Kinds as `create${Word & string}`]: Create<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `delete${Word & string}List`]: DeleteList<List<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `delete${Word & string}`]: Delete<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `get${Word & string}`]: Get<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `replace${Word & string}`]: Replace<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `patch${Word & string}`]: Patch<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as `apply${Word & string}`]: Apply<Write<Kinds[Word]>, Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"status", Kinds[Word], `get${Word & string}Status`>]: Get<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"status", Kinds[Word], `replace${Word & string}Status`>]: Replace<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"status", Kinds[Word], `patch${Word & string}Status`>]: Patch<Read<Kinds[Word]>> }
+  & { [Word in keyof Kinds as NameWith<"scale", Kinds[Word], `get${Word & string}Scale`>]: Get<Scale> }
+  & { [Word in keyof Kinds as NameWith<"scale", Kinds[Word], `replace${Word & string}Scale`>]: Replace<Scale> }
+  & { [Word in keyof Kinds as NameWith<"scale", Kinds[Word], `patch${Word & string}Scale`>]: Patch<Scale> };
 
 /** The API of a group and version: all methods of cluster-scoped kinds, reads of the others, and their clients. */
 export type GroupApi<Namespaced, Cluster = unknown> =
