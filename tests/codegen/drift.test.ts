@@ -149,7 +149,7 @@ test("compareOutputs() tells a deprecation, a version that is not served, and a 
     'example.com/v1 Thing: now says "The API server does not serve v1." (breaking)',
   ]);
   assert.equal(compareOutputs(of({}), of({ subresources: { scale: {} } })), [
-    "example.com/v1.client.ts: methods added: getThingScale, replaceThingScale, patchThingScale",
+    "example.com/v1.client.ts: subresource scale of Thing added",
   ]);
 });
 

@@ -334,7 +334,7 @@ test("groups that begin with a digit, and kinds that differ by case only, have n
   // They would have one plural.
   ((documents[1]!.value["spec"] as JsonObject)["names"] as JsonObject)["plural"] = "others";
   const { files } = generate(documents, { validator: true });
-  assert.match(files.get("123.example.com/v1.client.ts")!, "export interface _123ExampleComV1Api {");
+  assert.match(files.get("123.example.com/v1.client.ts")!, "export type _123ExampleComV1Api = ");
   const validators = [...files.get("123.example.com/v1.validate.ts")!.matchAll(/const (\w+)/g)].map((
     [, name],
   ) => name);
