@@ -264,7 +264,7 @@ test("with finalBackup the data goes only after a last backup", async ({ world }
   await until(8_000, "the Database to go", async () => !await world.database("orders"));
   end();
   assert.is(succeeded, 1);
-  assert.is(world.find("/persistentvolumeclaims", "data-orders-0"), undefined);
+  await until(4_000, "its claim to go", () => !world.find("/persistentvolumeclaims", "data-orders-0"));
 });
 
 test("a Database restored from a volume mounts it until there is data", async ({ world }) => {

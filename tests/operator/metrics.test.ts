@@ -29,7 +29,7 @@ test("every metric is in docs/monitoring.md, and every metric there is served", 
 test("a Database has its gauges, and none once it is gone", async ({ world }) => {
   await world.apply("orders", { size: 3, deletionPolicy: "Delete" });
   const { status } = await world.reason("orders", "Ready");
-  const label = 'namespace="shop",name="orders"';
+  const label = 'name="orders",namespace="shop"';
   assert.equal(series(world, "database_ready"), [`database_ready{${label}} 1`]);
   assert.equal(series(world, "database_members"), [
     `database_members{${label},state="primary"} 1`,

@@ -65,11 +65,12 @@ test("a running Database whose version can no longer be read goes on, is scaled,
     assert.equal(world.names("/persistentvolumeclaims", "orders"), []);
   }));
 
-const uids = (world: World) =>
-  world.api.objects("/pods")
-    .filter(({ metadata }) => metadata.labels?.["app.example.com/component"] === "postgres")
-    .map(({ metadata }) => metadata.uid).sort();
-const imagesOf = (world: World) => world.api.objects("/pods").map(({ spec }) => spec.containers[0].image);
+const members = (world: World) =>
+  world.api.objects("/pods").filter(({ metadata }) =>
+    metadata.labels?.["app.example.com/component"] === "postgres"
+  );
+const uids = (world: World) => members(world).map(({ metadata }) => metadata.uid).sort();
+const imagesOf = (world: World) => members(world).map(({ spec }) => spec.containers[0].image);
 
 for (
   const [what, size, bad, reason, words] of [
