@@ -74,7 +74,6 @@ import {
   abandoned,
   annotation,
   backupCondition,
-  backupStatus,
   belongsToOthers,
   type Certificates,
   claimChanges,
@@ -93,13 +92,12 @@ import {
   finalBackupName,
   finalizer,
   group,
-  growingClaims,
   isOfDatabase,
-  isReloading,
   label,
   measureAll,
   measurementHelp,
   namesOf,
+  notTakenOver,
   othersSecrets,
   type Plan,
   planOf,
@@ -123,7 +121,6 @@ import {
   type Unwanted,
   upgradeChanges,
   upgradeJobs,
-  upgradeStatus,
   usersOutcome,
   wait,
   type Wanted,
@@ -331,15 +328,8 @@ export class DatabaseReconciler {
       const note = "Changed PostgreSQL's and Patroni's configuration";
       events.record(database, { type: "Normal", reason: "Configured", note, action: "Configure" });
     }
-    const growing = growingClaims(sight);
-    const notYet = rolls
-      ? "The StatefulSet was just written: its members are not known to be up to date yet"
-      : config || isReloading(sight, now())
-      ? "The configuration was just changed: the members take it over"
-      : growing.length > 0
-      ? `Waiting for the volume of ${growing.join(", ")} to grow`
-      : undefined;
-    return { problems, obstacles, backup: plan.backup, underWay: notYet, notAfterMs, againMs, seen };
+    const underWay = notTakenOver(sight, { rolls, reloads: config !== undefined }, now());
+    return { problems, obstacles, backup: plan.backup, underWay, notAfterMs, againMs, seen };
   }
 
   #planOptions(database: StoredDatabase, nowMs: number): PlanOptions {
@@ -556,13 +546,8 @@ export class DatabaseReconciler {
       kept ?? [],
     );
     const requests = Object.values(operations ?? {}).some((value) => value) ? operations : undefined;
-    const backup = backupStatus(sight, now());
-    const certificate = notAfterMs === undefined
-      ? before?.certificate
-      : { notAfter: new Date(notAfterMs).toISOString().replace(".000Z", "Z") };
-    const upgrade = upgradeStatus(sight, step.message, now());
-    const facts = { ...factsOf(sight, now()), certificate, backup, upgrade, ...roles };
-    const status = { ...facts, conditions, operations: requests };
+    const facts = factsOf(sight, step, { notAfterMs, nowMs: now() });
+    const status = { ...facts, ...roles, conditions, operations: requests };
     if (deepEqual(status, before)) return;
     // A process that was frozen in here must not overwrite what the next leader has reported.
     const { name, namespace, resourceVersion } = database.metadata;

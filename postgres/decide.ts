@@ -3,7 +3,8 @@
  *
  * The same situation leads to the same step, whatever woke the operator and however often it looks. What is missing,
  * unreadable or not fresh is `undefined` in a situation and leads to no step. A step never needs a second one to be
- * safe: each could be the last thing that this process does.
+ * safe: each could be the last thing that this process does. It is one file, as the order of the rules is half of what
+ * they say.
  * @module
  */
 

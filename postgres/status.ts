@@ -4,14 +4,16 @@
  */
 
 import type { DatabaseStatus, DatabaseStatusConditions } from "../types/app.example.com/v1.ts";
+import { backupStatus } from "./backup_report.ts";
 import { growingClaims } from "./claims.ts";
 import { sizeOf } from "./database.ts";
 import { isServing, type MemberSeen, type Step } from "./decide.ts";
 import { annotation, memberSelector, namesOf, ordinalOf, selectorText } from "./names.ts";
 import type { Member } from "./observe.ts";
 import type { Problem, Sight } from "./sight.ts";
-import { dataVersion, serverReport } from "./sight.ts";
+import { dataVersion, isReloading, serverReport } from "./sight.ts";
 import { situationOf } from "./situation.ts";
+import { upgradeStatus } from "./upgrade.ts";
 import { parseVersion } from "./versions.ts";
 
 /** A condition without what depends on the one before it. */
@@ -102,8 +104,30 @@ function storageReady(sight: Sight, problems: readonly Problem[]): Claim {
 
 const storageProblems: ReadonlySet<string> = new Set(["ClaimDeleted", "StorageCannotGrow"]);
 
-/** Everything in the status but the conditions and the requests. No WAL positions: those change all the time. */
-export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "conditions" | "operations"> {
+/** What members have not taken over yet of what was just written, as a sentence; nothing when they have. */
+export function notTakenOver(
+  sight: Sight,
+  { rolls, reloads }: { readonly rolls: boolean; readonly reloads: boolean },
+  nowMs: number,
+): string | undefined {
+  if (rolls) return "The StatefulSet was just written: its members are not known to be up to date yet";
+  if (reloads || isReloading(sight, nowMs)) {
+    return "The configuration was just changed: the members take it over";
+  }
+  const growing = growingClaims(sight);
+  return growing.length > 0 ? `Waiting for the volume of ${growing.join(", ")} to grow` : undefined;
+}
+
+/**
+ * Everything in the status but conditions, requests and users. No WAL positions: those change all the time.
+ *
+ * @param notAfterMs until when the members' certificate is valid, where this pass knows
+ */
+export function factsOf(
+  sight: Sight,
+  step: Step,
+  { notAfterMs, nowMs }: { readonly notAfterMs?: number | undefined; readonly nowMs: number },
+): Omit<DatabaseStatus, "conditions" | "operations"> {
   const { database, pods, patroni } = sight;
   const { members } = situationOf(sight, nowMs);
   const names = namesOf(database.metadata.name);
@@ -119,6 +143,11 @@ export function factsOf(sight: Sight, nowMs: number): Omit<DatabaseStatus, "cond
     timeline: patroni.timeline,
     service: names.service,
     secretName: names.credentials,
+    certificate: notAfterMs === undefined
+      ? database.status?.certificate
+      : { notAfter: new Date(notAfterMs).toISOString().replace(".000Z", "Z") },
+    backup: backupStatus(sight, nowMs),
+    upgrade: upgradeStatus(sight, step.message, nowMs),
     members: members.map((member, index) =>
       memberStatus(member, patroni.members[index]!, patroni.sync?.standbys ?? [])
     ),
