@@ -192,6 +192,8 @@ import time
 import urllib.parse
 import urllib.request
 
+# The kubelet replaces the folder that this file really is in when the ConfigMap changes, which may be right now.
+sys.path.insert(0, "${folder.config}")
 import trial
 
 STANDBY = ${JSON.stringify(standbyParameters)}

@@ -56,7 +56,7 @@ async function play(
     stopped = false,
   }: Scene,
 ): Promise<Seen> {
-  const root = mkdtempSync(join(tmpdir(), "report-"));
+  const root = mkdtempSync(join(tmpdir(), "report-")), gone = mkdtempSync(join(tmpdir(), "report-"));
   const seen: Seen = { restarts: [], notes: [], selectors: [] };
   let left = failures;
   const server = createServer((request, response) => {
@@ -137,8 +137,9 @@ async function play(
         KUBERNETES_SERVICE_PORT: String(port),
         http_proxy: "http://127.0.0.1:1",
       };
-      writeFileSync(join(root, "report.py"), program);
-      const child = spawn("python3", [join(root, "report.py"), "on_reload", role, "orders"], { env });
+      // What it imports is not beside it: when the ConfigMap changes, the folder that it was started from goes.
+      writeFileSync(join(gone, "report.py"), program);
+      const child = spawn("python3", [join(gone, "report.py"), "on_reload", role, "orders"], { env });
       let text = "";
       child.stderr.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
       child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
@@ -151,7 +152,7 @@ async function play(
   } finally {
     server.closeAllConnections();
     server.close();
-    rmSync(root, { recursive: true });
+    for (const folder of [root, gone]) rmSync(folder, { recursive: true });
   }
   return seen;
 }
