@@ -150,7 +150,7 @@ if short and not breaks_off(log, segment):
     log = replay({"recovery_target_time": ""})
 elif short:
     fail("%s cannot be reached: WAL is missing after %s; the earliest possible time is %s" %
-         (wanted["targetTime"], last_commit(log), first))
+         (wanted["targetTime"], last_commit(log) or "the backup", first))
 if log is None:
     if os.path.isdir(DATA):
         os.rmdir(DATA)
