@@ -338,3 +338,18 @@ export async function serverTime({ kubectl }: Pick<Run, "kubectl">, pod: string)
   const format = `'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'`;
   return await sql(kubectl, pod, `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', ${format})`);
 }
+
+/** Longest time from a commit until it is in the repository: archive_timeout of 60 s, and the push. */
+export const archivedMs = 90_000;
+
+/** Waits until the WAL that is written now is in the repository, without a switch of the segment by hand. */
+export async function archived(run: Run, name: string): Promise<number> {
+  const pod = await primaryOf(run.kubectl, name);
+  const segment = await sql(run.kubectl, pod, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
+  const startedMs = Date.now();
+  await until(2 * archivedMs, `segment ${segment} to be archived`, async () => {
+    const last = await sql(run.kubectl, pod, "SELECT last_archived_wal FROM pg_stat_archiver");
+    return last.slice(0, 24) >= segment;
+  }, 1000);
+  return Date.now() - startedMs;
+}

@@ -10,6 +10,7 @@ import { until } from "../../within.ts";
 import { leader, sql, writtenIds } from "../database.ts";
 import { shell } from "../kubectl.ts";
 import {
+  archived,
   backedUp,
   backupsOf,
   filesOf,
@@ -120,7 +121,8 @@ async function bucketAway(run: Run, name: string): Promise<void> {
       // Its WAL is closed and waits when the primary is lost.
       await passes("a segment to be closed after that", Date.now() + 60_000);
       const primary = await primaryOf(kubectl, name);
-      await kubectl.delete("pod", primary, "--grace-period=0", "--force");
+      // By force its successor of the same name would be there before the lock expires, and lead on.
+      await kubectl.delete("pod", primary);
       await until(bar.ready, "the failover", async () => {
         const now = await leader(kubectl, name);
         return now !== undefined && now !== primary;
@@ -144,6 +146,7 @@ async function volumeAway(run: Run, repository: Repository): Promise<void> {
   let before: Point | undefined, during: Point | undefined;
   const outcome = await underWrites(run, name, 1, async () => {
     before = await pointOf(run, name);
+    await archived(run, name); // else that point would be given up with the rest
     const startedMs = Date.now();
     await repository.breakIt(run);
     try {

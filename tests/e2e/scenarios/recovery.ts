@@ -8,6 +8,8 @@ import { conditionOf, database, leader, members, ready, sql } from "../database.
 import { Kubectl } from "../kubectl.ts";
 import { secondNamespace } from "../local.ts";
 import {
+  archived,
+  archivedMs,
   backedUp,
   backupsOf,
   corrected,
@@ -27,21 +29,6 @@ import {
 } from "../repositories.ts";
 import { bar, check, discard, type Run, type Scenario } from "../scenario.ts";
 import { Writer } from "../writer.ts";
-
-/** Longest time from a commit until it is in the repository: archive_timeout of 60 s, and the push. */
-const archivedMs = 90_000;
-
-/** Waits until the WAL that is written now is in the repository, without a switch of the segment by hand. */
-async function archived(run: Run, name: string): Promise<number> {
-  const pod = await primaryOf(run.kubectl, name);
-  const segment = await sql(run.kubectl, pod, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
-  const startedMs = Date.now();
-  await until(2 * archivedMs, `segment ${segment} to be archived`, async () => {
-    const last = await sql(run.kubectl, pod, "SELECT last_archived_wal FROM pg_stat_archiver");
-    return last.slice(0, 24) >= segment;
-  }, 1000);
-  return Date.now() - startedMs;
-}
 
 async function quiet(run: Run, kind: Kind): Promise<void> {
   const { kubectl } = run;
