@@ -81,6 +81,8 @@ async function stored(world: World): Promise<void> {
   await world.client.patch(pods, inShop(primary), {
     metadata: { annotations: { "app.example.com/backup": "{}" } },
   });
+  // What is refused of a feature stops nothing else: each of its objects is looked for.
+  await there(world, "batch/cronjobs", "orders-backup-full");
   await there(world, "batch/jobs", "orders-backup-first");
   const before = dataOf(world, "/secrets", "orders-backup");
   await giveSecret(world, "another-secret");
