@@ -1,47 +1,29 @@
 /**
- * X.509 certificates: issues them, and reads those of others.
+ * X.509 certificates (RFC 5280): issues them, and reads those of others.
  *
- * Neither runtime can issue a certificate. The structures and their encoding (RFC 5280) are those of
- * @peculiar/asn1-x509; keys, signatures and reading are the runtimes' own `node:crypto`. Keys are ECDSA on P-256, which
- * every TLS library knows and which is quickly made.
+ * Neither runtime can issue a certificate: its structure is written here. Keys, signatures and all of reading but the
+ * extensions are the runtimes' own `node:crypto`. Keys are ECDSA on P-256, which every TLS library knows and which is
+ * quickly made.
  * @module
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, X509Certificate } from "node:crypto";
-import { AsnConvert, OctetString } from "@peculiar/asn1-schema";
-import {
-  AlgorithmIdentifier,
-  AttributeTypeAndValue,
-  AttributeValue,
-  AuthorityKeyIdentifier,
-  BasicConstraints,
-  Certificate,
-  ExtendedKeyUsage,
-  Extension,
-  Extensions,
-  GeneralName,
-  id_ce_authorityKeyIdentifier,
-  id_ce_basicConstraints,
-  id_ce_extKeyUsage,
-  id_ce_keyUsage,
-  id_ce_subjectAltName,
-  id_ce_subjectKeyIdentifier,
-  id_kp_clientAuth,
-  id_kp_serverAuth,
-  KeyIdentifier,
-  KeyUsage,
-  KeyUsageFlags,
-  Name,
-  RelativeDistinguishedName,
-  SubjectAlternativeName,
-  SubjectKeyIdentifier,
-  SubjectPublicKeyInfo,
-  TBSCertificate,
-  Validity,
-  Version,
-} from "@peculiar/asn1-x509";
+import * as der from "./der.ts";
 
-/** Object identifiers of RFC 5758 (the signature) and RFC 5280 (the one name in subjects). */
-const ecdsaWithSha256 = "1.2.840.10045.4.3.2", commonName = "2.5.4.3";
+/** Object identifiers of RFC 5280 and, of the signature, RFC 5758. */
+const id = {
+  ecdsaWithSha256: "1.2.840.10045.4.3.2",
+  commonName: "2.5.4.3",
+  subjectKeyIdentifier: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+  authorityKeyIdentifier: "2.5.29.35",
+  extKeyUsage: "2.5.29.37",
+  serverAuth: "1.3.6.1.5.5.7.3.1",
+  clientAuth: "1.3.6.1.5.5.7.3.2",
+} as const;
+/** Bits of KeyUsage, the first byte of it: digitalSignature is bit 0, the highest, and keyCertSign bit 5. */
+const keyUsage = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
 
 /** A certificate and its private key, both in PEM; the key as PKCS #8. */
 export interface KeyPair {
@@ -76,31 +58,33 @@ export interface CertificateFacts {
 /** Issues a certificate with a new key. */
 export function issue({ subject, names, notBeforeMs, notAfterMs, issuer }: IssueRequest): KeyPair {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-  const own = AsnConvert.parse(publicKey.export({ format: "der", type: "spki" }), SubjectPublicKeyInfo);
-  const signer = issuer && AsnConvert.parse(new X509Certificate(issuer.certificate).raw, Certificate);
-  const signerKey = issuer ? createPrivateKey(issuer.key) : privateKey;
-  const name = nameOf(subject);
-  const algorithm = new AlgorithmIdentifier({ algorithm: ecdsaWithSha256 });
-  const tbsCertificate = new TBSCertificate({
-    version: Version.v3,
-    serialNumber: serialNumber(),
-    signature: algorithm,
-    issuer: signer?.tbsCertificate.subject ?? name,
-    validity: new Validity({ notBefore: new Date(notBeforeMs), notAfter: new Date(notAfterMs) }),
-    subject: name,
-    subjectPublicKeyInfo: own,
-    extensions: new Extensions(
-      extensions(names, own, signer?.tbsCertificate.subjectPublicKeyInfo ?? own),
+  const own = {
+    subject: nameOf(subject),
+    publicKey: bytesOf(publicKey.export({ format: "der", type: "spki" })),
+  };
+  const signer = issuer ? contentOf(new X509Certificate(issuer.certificate)) : own;
+  const { sequence } = der.tag;
+  const algorithm = der.write(sequence, der.writeObjectIdentifier(id.ecdsaWithSha256));
+  const content = der.write(
+    sequence,
+    der.write(der.field(0, "parts"), integer(2)), // version 3
+    der.write(der.tag.integer, serialNumber()),
+    algorithm,
+    signer.subject,
+    der.write(sequence, der.writeTime(notBeforeMs), der.writeTime(notAfterMs)),
+    own.subject,
+    own.publicKey,
+    der.write(
+      der.field(3, "parts"),
+      der.write(
+        sequence,
+        ...extensions(names, keyIdentifier(own.publicKey), keyIdentifier(signer.publicKey)),
+      ),
     ),
-  });
-  const signature = sign("sha256", new Uint8Array(AsnConvert.serialize(tbsCertificate)), signerKey);
-  const certificate = new Certificate({
-    tbsCertificate,
-    signatureAlgorithm: algorithm,
-    signatureValue: new Uint8Array(signature).buffer,
-  });
+  );
+  const signature = bytesOf(sign("sha256", content, issuer ? createPrivateKey(issuer.key) : privateKey));
   return {
-    certificate: pem(new Uint8Array(AsnConvert.serialize(certificate))),
+    certificate: pem(der.write(sequence, content, algorithm, bitString(signature))),
     key: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
   };
 }
@@ -108,59 +92,82 @@ export function issue({ subject, names, notBeforeMs, notAfterMs, issuer }: Issue
 /** An authority signs certificates and nothing else; all others are a server's, which is also a client of its peers. */
 function extensions(
   names: readonly string[],
-  own: SubjectPublicKeyInfo,
-  signer: SubjectPublicKeyInfo,
-): Extension[] {
+  own: Uint8Array,
+  signer: Uint8Array,
+): Uint8Array[] {
+  const { sequence, octetString } = der.tag;
   const isAuthority = names.length === 0;
-  const extension = (extnID: string, critical: boolean, value: unknown) =>
-    new Extension({ extnID, critical, extnValue: new OctetString(AsnConvert.serialize(value)) });
+  const extension = (name: string, value: Uint8Array, criticality: readonly Uint8Array[] = []) =>
+    der.write(sequence, der.writeObjectIdentifier(name), ...criticality, der.write(octetString, value));
+  const critical = [boolean];
   return [
+    // An authority, and none below it.
     extension(
-      id_ce_basicConstraints,
-      true,
-      new BasicConstraints(isAuthority ? { cA: true, pathLenConstraint: 0 } : {}),
+      id.basicConstraints,
+      der.write(sequence, ...isAuthority ? [boolean, integer(0)] : []),
+      critical,
     ),
     extension(
-      id_ce_keyUsage,
-      true,
-      new KeyUsage(isAuthority ? KeyUsageFlags.keyCertSign : KeyUsageFlags.digitalSignature),
+      id.keyUsage,
+      isAuthority
+        ? bitString(Uint8Array.of(keyUsage.keyCertSign), 2)
+        : bitString(Uint8Array.of(keyUsage.digitalSignature), 7),
+      critical,
     ),
-    extension(id_ce_subjectKeyIdentifier, false, new SubjectKeyIdentifier(keyIdentifier(own))),
-    extension(
-      id_ce_authorityKeyIdentifier,
-      false,
-      new AuthorityKeyIdentifier({ keyIdentifier: new KeyIdentifier(keyIdentifier(signer)) }),
-    ),
+    extension(id.subjectKeyIdentifier, der.write(octetString, own)),
+    extension(id.authorityKeyIdentifier, der.write(sequence, der.write(der.field(0, "plain"), signer))),
     ...(isAuthority ? [] : [
-      extension(id_ce_extKeyUsage, false, new ExtendedKeyUsage([id_kp_serverAuth, id_kp_clientAuth])),
       extension(
-        id_ce_subjectAltName,
-        false,
-        new SubjectAlternativeName(names.map((dNSName) => new GeneralName({ dNSName }))),
+        id.extKeyUsage,
+        der.write(sequence, ...[id.serverAuth, id.clientAuth].map(der.writeObjectIdentifier)),
+      ),
+      extension(
+        id.subjectAltName,
+        der.write(sequence, ...names.map((name) => der.write(der.field(2, "plain"), der.writeText(name)))),
       ),
     ]),
   ];
 }
 
-/** The last 20 bytes of the public point: any value will do that differs from key to key (RFC 5280, 4.2.1.2). */
-function keyIdentifier({ subjectPublicKey }: SubjectPublicKeyInfo): ArrayBuffer {
-  return subjectPublicKey.slice(-20);
+/** The only BOOLEAN that DER ever writes: false is the default, and left out. */
+const boolean = der.write(der.tag.boolean, Uint8Array.of(0xff));
+
+function integer(small: number): Uint8Array {
+  return der.write(der.tag.integer, Uint8Array.of(small));
 }
 
-function nameOf(subject: string): Name {
-  const value = new AttributeValue({ utf8String: subject.slice(0, 64) });
-  return new Name([new RelativeDistinguishedName([new AttributeTypeAndValue({ type: commonName, value })])]);
+/** @param unused how many bits of the last byte mean nothing */
+function bitString(bytes: Uint8Array, unused = 0): Uint8Array {
+  return der.write(der.tag.bitString, Uint8Array.of(unused), bytes);
+}
+
+/** The last 20 bytes of the public point: any value will do that differs from key to key (RFC 5280, 4.2.1.2). */
+function keyIdentifier(publicKey: Uint8Array): Uint8Array {
+  return publicKey.subarray(-20);
+}
+
+function nameOf(subject: string): Uint8Array {
+  const { sequence, set, utf8String } = der.tag;
+  const value = der.write(utf8String, der.writeText(subject.slice(0, 64)));
+  return der.write(
+    sequence,
+    der.write(set, der.write(sequence, der.writeObjectIdentifier(id.commonName), value)),
+  );
 }
 
 /** 126 random bits: positive, and never with a leading zero byte. */
-function serialNumber(): ArrayBuffer {
+function serialNumber(): Uint8Array {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[0] = (bytes[0]! & 0x3f) | 0x40;
-  return bytes.buffer;
+  return bytes;
 }
 
-function pem(der: Uint8Array): string {
-  const lines = btoa(String.fromCharCode(...der)).match(/.{1,64}/g)!;
+function bytesOf(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer);
+}
+
+function pem(bytes: Uint8Array): string {
+  const lines = btoa(String.fromCharCode(...bytes)).match(/.{1,64}/g)!;
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }
 
@@ -276,14 +283,16 @@ function problemIn(
   if (notAfterMs <= nowMs) return `${who} that expired at ${new Date(notAfterMs).toISOString()}`;
   if (notBeforeMs > nowMs) return `${who} that is valid only from ${new Date(notBeforeMs).toISOString()}`;
   const { constraints, usage, extendedUsage } = extensionsOf(one);
-  if (!isLeaf && !constraints?.cA) return "a certificate that signed another one and is no authority";
-  if (!isLeaf && usage !== undefined && !(usage & KeyUsageFlags.keyCertSign)) {
+  if (!isLeaf && !constraints?.isAuthority) {
+    return "a certificate that signed another one and is no authority";
+  }
+  if (!isLeaf && usage !== undefined && !(usage & keyUsage.keyCertSign)) {
     return "an authority whose key usage lacks keyCertSign";
   }
-  if (!isLeaf && below - 1 > (constraints?.pathLenConstraint ?? Infinity)) {
+  if (!isLeaf && below - 1 > (constraints?.pathLength ?? Infinity)) {
     return "an authority that allows no other between itself and a certificate";
   }
-  if (extendedUsage && !extendedUsage.includes(id_kp_serverAuth)) {
+  if (extendedUsage && !extendedUsage.includes(id.serverAuth)) {
     return `${who} that is not for servers: its extended key usage lacks serverAuth`;
   }
   return weakness(one, issuedByItself);
@@ -300,24 +309,49 @@ function weakness(one: X509Certificate, issuedByItself: boolean): string | undef
     : type === "ec" && /^(prime256v1|p256|p-256|(secp|p-?)(384|521)(r1)?)$/i.test(details?.namedCurve ?? "");
   if (!isStrong) return "a key that is neither RSA with 2048 bits or more nor P-256, P-384 or P-521";
   // Nobody checks how a root signed itself.
-  if (issuedByItself || strongSignatures.test(parsed(one).signatureAlgorithm.algorithm)) return undefined;
+  if (issuedByItself || strongSignatures.test(contentOf(one).signatureAlgorithm)) return undefined;
   return "a signature that is neither RSA nor ECDSA with SHA-256, SHA-384 or SHA-512";
 }
 
-function parsed(one: X509Certificate): Certificate {
-  return AsnConvert.parse(one.raw, Certificate);
+/** What `node:crypto` does not tell of a certificate; whose DER is whole, as it has read it. */
+function contentOf({ raw }: X509Certificate) {
+  const [whole] = der.read(bytesOf(raw));
+  const [content, algorithm] = der.read(whole!.content);
+  const fields = der.read(content!.content);
+  // Before them version, which is left out of version 1, serial number, signature, issuer and validity.
+  const [subject, publicKey] = fields.slice(fields[0]!.tag === der.field(0, "parts") ? 5 : 4);
+  const extensions = fields.find(({ tag }) => tag === der.field(3, "parts"));
+  return {
+    subject: subject!.bytes,
+    publicKey: publicKey!.bytes,
+    signatureAlgorithm: der.readObjectIdentifier(der.read(algorithm!.content)[0]!),
+    extensions: extensions ? der.read(der.read(extensions.content)[0]!.content) : [],
+  };
 }
 
 function extensionsOf(one: X509Certificate) {
-  const found = parsed(one).tbsCertificate.extensions ?? [];
-  const get = <Value>(id: string, type: new () => Value): Value | undefined => {
-    const extension = found.find(({ extnID }) => extnID === id);
-    return extension && AsnConvert.parse(extension.extnValue.buffer, type);
-  };
+  const values = new Map(
+    contentOf(one).extensions.map(({ content }) => {
+      const parts = der.read(content);
+      return [der.readObjectIdentifier(parts[0]!), der.read(parts.at(-1)!.content)[0]!];
+    }),
+  );
+  const constraints = values.get(id.basicConstraints), usage = values.get(id.keyUsage);
+  const extendedUsage = values.get(id.extKeyUsage);
   return {
-    constraints: get(id_ce_basicConstraints, BasicConstraints),
-    usage: get(id_ce_keyUsage, KeyUsage)?.toNumber(),
-    extendedUsage: get(id_ce_extKeyUsage, ExtendedKeyUsage),
+    constraints: constraints && constraintsIn(constraints),
+    usage: usage?.content[1],
+    extendedUsage: extendedUsage && der.read(extendedUsage.content).map(der.readObjectIdentifier),
+  };
+}
+
+/** How many authorities may stand below one; any number when that is not said. */
+function constraintsIn({ content }: der.Value): { isAuthority: boolean; pathLength?: number } {
+  const fields = der.read(content);
+  const length = fields.find(({ tag }) => tag === der.tag.integer);
+  return {
+    isAuthority: fields[0]?.tag === der.tag.boolean && fields[0].content[0] !== 0,
+    ...(length ? { pathLength: length.content.reduce((sum, byte) => sum * 256 + byte, 0) } : {}),
   };
 }
 
