@@ -119,13 +119,19 @@ export class PatroniSimulator {
 
   /**
    * How a pod ended that works on a cluster's data: one labelled `<prefix>/component=upgrade` tells the system
-   * identifiers before and after; with an image whose name contains `cannot-upgrade` it fails. One that
-   * tries an image (`image-check`) fails when its name contains `cannot-run`.
+   * identifiers before and after; with an image whose name contains `cannot-upgrade` it fails. One that takes that back
+   * (`upgrade-back`) fails when its name contains `cannot-go-back`, one that tries an image (`image-check`) when it
+   * contains `cannot-run`.
    */
   ending({ metadata, spec }: KubeObject): { exitCode: number; message: string } | undefined {
     const component = metadata.labels?.[this.#label("component")];
     if (component === "image-check" && /cannot-run/.test(spec.containers[0].image)) {
       return { exitCode: 1, message: "the image has no patroni that runs" };
+    }
+    if (component === "upgrade-back") {
+      return /cannot-go-back/.test(spec.containers[0].image)
+        ? { exitCode: 1, message: "PostgreSQL 17 has used the data" }
+        : { exitCode: 0, message: 'could not access file "nope"' };
     }
     if (component !== "upgrade") return undefined;
     if (/cannot-upgrade/.test(spec.containers[0].image)) {
@@ -149,7 +155,11 @@ export class PatroniSimulator {
       this.#scopes.set(key, scope);
     }
     const cluster = new Cluster(this.#backend, this.#writes, this.#options, namespace, name);
-    const alive = all.filter(isAlive);
+    const running = all.filter(isAlive);
+    const alive = running.filter(starts);
+    for (const pod of running) {
+      if (!alive.includes(pod)) this.#report(pod, { state: "start failed", role: "replica" });
+    }
     this.#meet(scope, alive, cluster);
     const leader = this.#lead(key, scope, alive, cluster);
     for (const pod of alive) this.#play(key, scope, pod, leader, cluster);
@@ -284,7 +294,12 @@ export class PatroniSimulator {
       Object.assign(status, { pending_restart: true, pending_restart_reason: pending });
     }
     const role = isLeader ? "primary" : isRunning || hadRole ? "replica" : undefined;
+    this.#report(pod, status, role);
+  }
+
+  #report(pod: KubeObject, status: Json, role?: string): void {
     const text = JSON.stringify(status);
+    const hadRole = pod.metadata.labels?.[this.#label("role")];
     if (pod.metadata.annotations?.status === text && hadRole === role) return;
     this.#writes.change(pods, pod, (next) => {
       next.metadata.annotations = { ...next.metadata.annotations, status: text };
@@ -355,6 +370,9 @@ export class PatroniSimulator {
 
 const isAlive = (pod: KubeObject) =>
   pod.status?.phase === "Running" && pod.metadata.deletionTimestamp === undefined;
+
+/** With an image whose name contains `cannot-start` the server does not start. */
+const starts = (pod: KubeObject) => !/cannot-start/.test(pod.spec.containers[0].image);
 
 /** Python's datetime.isoformat() in UTC. */
 const isoTime = (ms: number) => new Date(ms).toISOString().replace("Z", "000+00:00");

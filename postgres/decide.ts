@@ -103,7 +103,8 @@ const switchoverAgainMs = 2 * timing.loopWait * 1000;
 export function decide(seen: Situation): Step {
   const step = exclude(seen) ?? create(seen) ?? beSeen(seen) ?? tryImage(seen) ?? repair(seen) ??
     settle(seen) ??
-    relieve(seen) ?? goOffline(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ?? synchronize(seen) ??
+    relieve(seen) ?? goOffline(seen) ?? goBack(seen) ?? grow(seen) ?? shrink(seen) ?? heal(seen) ??
+    synchronize(seen) ??
     awaitTrial(seen) ?? roll(seen) ?? upgrade(seen) ?? handOver(seen) ?? done(seen);
   return keepData(seen, step) ?? askLater(seen, step) ?? step;
 }
@@ -129,7 +130,7 @@ function askLater({ switchoverAsked: asked, nowMs }: Situation, step: Step): Ste
 /** While a Job may work on the data of the first member nobody is started, whatever else is asked for. */
 function exclude({ upgrade, deleting }: Situation): Step | undefined {
   if (!upgrade || deleting) return undefined;
-  const { from, to, job, busy, told } = upgrade;
+  const { from, to, job, back, busy, told } = upgrade;
   if (job && !job.adopted && (from >= to || !job.current)) {
     return act(
       "forget",
@@ -140,7 +141,19 @@ function exclude({ upgrade, deleting }: Situation): Step | undefined {
     return act("giveUp", `The upgrade cannot start: ${job.trouble.message}`);
   }
   if (job?.state === "running") return wait("Upgrading", `pg_upgrade makes PostgreSQL ${to} of ${from}`);
+  if (back?.state === "running") {
+    return wait(
+      "Upgrading",
+      `The upgrade to ${to} is taken back${back.trouble ? `: ${back.trouble.message}` : ""}`,
+    );
+  }
   if (busy) return wait("Upgrading", "A pod that works on the data has not ended yet");
+  if (back && (!back.adopted || (back.state === "failed" && !back.current))) {
+    return act("forgetBack", "The way back is over");
+  }
+  if (back?.state === "succeeded") {
+    return act("return", "The data is of the version before the upgrade again");
+  }
   if (job?.state !== "succeeded" || job.adopted) return undefined;
   if (told) return act("adopt", `The data is of PostgreSQL ${to} from now on`);
   return act("forget", "Nobody knows what the upgrade's Job has made: it is made again");
@@ -148,13 +161,26 @@ function exclude({ upgrade, deleting }: Situation): Step | undefined {
 
 /** The Job is there, and runs when all members are gone: the replicas first, then the primary, from the first ordinal. */
 function goOffline(seen: Situation): Step | undefined {
-  const { upgrade, members, replicas = 0, deleting } = seen;
-  if (upgrade?.job?.state !== "suspended" || deleting) return undefined;
+  const { upgrade: { job, back, from, to } = {}, members, replicas = 0, deleting } = seen;
+  const isBack = back?.state === "suspended";
+  if (!(isBack || job?.state === "suspended") || deleting) return undefined;
   if (replicas === 0 && members.length === 0) {
-    return act("run", `Upgrading the data from PostgreSQL ${upgrade.from} to ${upgrade.to}`);
+    return act(
+      "run",
+      isBack ? `Taking the upgrade to ${to} back` : `Upgrading the data from PostgreSQL ${from} to ${to}`,
+    );
   }
   const step = shrink({ ...seen, wanted: 0 });
   return step?.reason === "ScalingDown" ? { ...step, reason: "Upgrading" } : step;
+}
+
+/** The upgraded data does not start, and nobody has written to it: the old version serves again. */
+function goBack({ upgrade, primary, replicas, deleting }: Situation): Step | undefined {
+  const { unstarted, job, back } = upgrade ?? {};
+  if (unstarted === undefined || !job?.adopted || back || primary || replicas !== 1 || deleting) {
+    return undefined;
+  }
+  return act("goBack", unstarted);
 }
 
 /** A healthy Database whose version is to change: nothing stops before the new one was tried. */

@@ -37,6 +37,7 @@ export const component = {
   backup: "backup",
   upgrade: "upgrade",
   upgradeCheck: "upgrade-check",
+  upgradeBack: "upgrade-back",
   imageCheck: "image-check",
 } as const;
 
@@ -66,8 +67,10 @@ export const annotation = {
    * upgrade or a trial: what it was made for.
    */
   upgrade: `${group}/upgrade`,
-  /** On a Job of an upgrade that was given up: why. */
+  /** On a Job of an upgrade that was given up, and on one that takes it back: why. */
   failure: `${group}/failure`,
+  /** On a Job of an upgrade: version and image of the members before it, as JSON. */
+  before: `${group}/before`,
   /** On ConfigMap `<name>-config`: the major version of the data. */
   major: `${group}/major`,
   /** There too: the system identifiers of the data that upgraded data replaced, with commas in between. */

@@ -42,7 +42,8 @@ export const replacedFile = "replaced";
  * `guard.sh MAJOR`: fails when the data on the volume belongs to another major version than the programs.
  *
  * It moves and removes data in two cases only, which an upgrade leaves (upgrade_scripts.ts): data of the very system that
- * was replaced by an upgraded one goes, to be cloned anew; and where an upgrade was given up, the old data comes back.
+ * was replaced by an upgraded one goes, to be cloned anew; and where an upgrade was given up or taken back, the old data
+ * comes back, unless the new server has used its files since.
  */
 export const guard =
   `# Refuses to start on data of another major version: a server would fail on it, pg_upgrade must not be skipped.
@@ -56,18 +57,27 @@ version() { cat "$1/PG_VERSION" 2>/dev/null; }
 # The first eight bytes of pg_control, in every version.
 identifier() { od -An -tu8 -N8 "$1/global/pg_control" 2>/dev/null | tr -d ' '; }
 
-# An upgrade was given up. Its old data is whole as long as the new server has not started, which removes pg_control.old.
+# A server writes pg_control before it touches any file that the old data shares.
+unused() {
+  if [ ! -e "$data" ]; then [ -e "$data.upgraded" ]; return; fi
+  grep -qs "\"$(sha256sum <"$data/global/pg_control" | cut -c -64)\"" ${volumeFolder}/upgrade.json
+}
+
+# An upgrade was given up or taken back: its old data is whole as long as the new server has not started.
 old=
 [ "$(version "$data")" = "$want" ] && [ -e "$data/global/pg_control.old" ] && old=$data
-[ "$(version "$data.before")" = "$want" ] && [ -e "$data.before/global/pg_control.old" ] && old=$data.before
+[ "$(version "$data.before")" = "$want" ] && [ -e "$data.before/global/pg_control.old" ] && unused && old=$data.before
 if [ -n "$old" ]; then
   echo "Going back to the data of PostgreSQL $want" >&2
-  rm -f ${volumeFolder}/upgrade.json
   if [ "$old" != "$data" ]; then
-    rm -rf "$data.upgraded"
-    if [ -e "$data" ]; then mv "$data" "$data.upgraded" || exit 1; fi
+    if [ -e "$data" ]; then
+      rm -rf "$data.upgraded"
+      mv "$data" "$data.upgraded" || exit 1
+    fi
+    rm -f ${volumeFolder}/upgrade.json
     mv "$old" "$data" || exit 1
   fi
+  rm -f ${volumeFolder}/upgrade.json
   rm -rf "$data.upgraded"
   mv "$data/global/pg_control.old" "$data/global/pg_control" || exit 1
 fi
@@ -84,7 +94,6 @@ if [ "$found" != "$want" ]; then
   echo "The data on this volume is of PostgreSQL $found, the Database asks for $want: refusing to start" >&2
   exit 1
 fi
-rm -f "$data.before/global/pg_control.old"
 `;
 
 /** `image.sh MAJOR`: fails with the reason when an image cannot run a member. */

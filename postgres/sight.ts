@@ -65,7 +65,12 @@ export function sightOf({ pods, claims, configMaps, ...read }: Objects, nowMs: n
   return {
     ...read,
     pods: members,
-    upgradePods: podsOf(component.upgrade, component.upgradeCheck, component.imageCheck),
+    upgradePods: podsOf(
+      component.upgrade,
+      component.upgradeCheck,
+      component.upgradeBack,
+      component.imageCheck,
+    ),
     backupPods: podsOf(component.backup),
     claims: claims.filter(({ metadata }) => ordinalOf(name, metadata.name) !== undefined),
     storeClaims: new Map(
@@ -224,7 +229,8 @@ export function effectiveDatabase(
 
 /**
  * The version that the data is of, with the image of its members: as it was written down beside Patroni's state (see
- * patroni_state.ts); before that, what an upgrade was to begin from, and else what the members were made with.
+ * patroni_state.ts); before that, what an upgrade was to begin from, and else what the members were made with. Where an
+ * upgrade was taken back they were made for it, and its Job remembers what they were before.
  * `undefined` before there are any.
  */
 export function dataVersion(
@@ -232,13 +238,34 @@ export function dataVersion(
 ): { major: number; text: string; image?: string | undefined } | undefined {
   const template = statefulSet?.spec?.template;
   const present = readVersion(template?.metadata?.annotations?.[annotation.version] ?? "");
-  const ordered = jobs.filter(({ metadata }) => metadata?.labels?.[label.component] === component.upgrade)
-    .map((job) => orderOf(job).from).find((from) => from > 0);
-  const major = patroni.config?.major ?? ordered;
+  const job = jobs.find((job) =>
+    job.metadata.labels?.[label.component] === component.upgrade && orderOf(job).from > 0
+  );
+  const major = patroni.config?.major ?? (job && orderOf(job).from);
   if (present && (major === undefined || present.major === major)) {
     return { major: present.major, text: present.text, image: template?.spec?.containers[0]?.image };
   }
-  return major === undefined ? undefined : { major, text: String(major) };
+  if (major === undefined) return undefined;
+  const before = job && versionBefore(job);
+  return before?.major === major ? before : { major, text: String(major) };
+}
+
+/** What the members were made with before an upgrade, as its Job remembers it. */
+function versionBefore(job: StoredJob): { major: number; text: string; image?: string } | undefined {
+  try {
+    const { text, image } = JSON.parse(job.metadata.annotations?.[annotation.before] ?? "{}") as Record<
+      string,
+      unknown
+    >;
+    const version = readVersion(typeof text === "string" ? text : "");
+    return version && {
+      major: version.major,
+      text: version.text,
+      ...(typeof image === "string" ? { image } : {}),
+    };
+  } catch {
+    return undefined; // not ours any more: the image of the major version is taken
+  }
 }
 
 /** What a Job of an upgrade was made for: the major version that it begins from, 0 when that cannot be read. */

@@ -4,7 +4,8 @@
  * Everything follows from what is stored: Job `<name>-upgrade-<major>-check` tries the new version beside the running
  * members; Job `<name>-upgrade-<major>` is made suspended, which means that the members stop, and runs once none is left;
  * its success leads to the new system identifier in ConfigMap `<name>-config`, from which on the data is of the new
- * version and every other copy of the old is replaced. The order of the steps is decide.ts's.
+ * version and every other copy of the old is replaced. Where that does not start, Job `<name>-upgrade-<major>-back` looks
+ * whether it has touched the data, and takes the upgrade back if not. The order of the steps is decide.ts's.
  * @module
  */
 import type { DatabaseStatus } from "../types/app.example.com/v1.ts";
@@ -12,9 +13,11 @@ import type { StoredJob } from "../types/batch/v1.ts";
 import { backupReport } from "./backup_report.ts";
 import { presentParameters } from "./dynamic_config.ts";
 import { type JobState, jobState, lastWords, podsOf } from "./job_seen.ts";
-import { annotation, claimName, component, label, namesOf } from "./names.ts";
+import { annotation, claimName, component, label, namesOf, podName } from "./names.ts";
+import { failedStates } from "./observe.ts";
 import { settableParameters } from "./parameters.ts";
 import { dataVersion, isOfDatabase, isReplaced, markOf, orderOf, type Problem, type Sight } from "./sight.ts";
+import { podTrouble } from "./trouble.ts";
 import { readVersion } from "./versions.ts";
 
 /** A Job of an upgrade, as a decision needs it. */
@@ -36,6 +39,10 @@ export interface UpgradeSeen {
   readonly obstacle?: string | undefined;
   readonly check?: JobSeen | undefined;
   readonly job?: JobSeen | undefined;
+  /** The Job that takes the upgrade back. */
+  readonly back?: JobSeen | undefined;
+  /** Why the first member does not start with the upgraded data, once that has lasted. */
+  readonly unstarted?: string | undefined;
   /** A pod that works on the data of the first member is there, its Job being there or not. */
   readonly busy: boolean;
   /** The first member has not led with the upgraded data yet: no other may be started before. */
@@ -56,6 +63,9 @@ export type UpgradeAction =
   | "giveUp"
   | "adopt"
   | "forget"
+  | "goBack"
+  | "return"
+  | "forgetBack"
   /** The same for another image of the version that the data has (image_trial.ts). */
   | "try"
   | "forgetTrial";
@@ -63,10 +73,21 @@ export type UpgradeAction =
 /** Longest wait, in milliseconds, for a Job's pod that cannot start while the Database is stopped. */
 const stuckMs = 45_000;
 
+/**
+ * How old the first member's pod is, in milliseconds, when its trouble with the upgraded data is taken for lasting: Patroni
+ * starts a server again every five seconds.
+ */
+const unstartedMs = 30_000;
+
 /** The container of the Jobs' pods. */
 export const program = "upgrade";
-export const upgradeComponent = { check: component.upgradeCheck, run: component.upgrade } as const;
+export const upgradeComponent = {
+  check: component.upgradeCheck,
+  run: component.upgrade,
+  back: component.upgradeBack,
+} as const;
 export type Purpose = keyof typeof upgradeComponent;
+const purposes = Object.keys(upgradeComponent) as Purpose[];
 
 /** How far the upgrade is; `undefined` when there is none. */
 export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined {
@@ -76,16 +97,18 @@ export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined 
   if (runs === undefined && !busy) return undefined;
   const asked = readVersion(database.spec.version)?.major;
   const from = runs?.major ?? asked ?? 0, to = asked ?? from;
-  const check = jobOf(sight, "check"), job = jobOf(sight, "run");
+  const check = jobOf(sight, "check"), job = jobOf(sight, "run"), back = jobOf(sight, "back");
   const first = claims.find((claim) => claim.metadata?.name === claimName(database.metadata.name, 0));
   const unproven = first !== undefined && isReplaced(patroni, markOf(first));
-  if (from >= to && !check && !job && !busy && !unproven) return undefined;
+  if (from >= to && !check && !job && !back && !busy && !unproven) return undefined;
   return {
     from,
     to,
     obstacle: from < to ? obstacleOf(sight) : undefined,
     check: check && jobSeen(sight, check, from, nowMs),
     job: job && jobSeen(sight, job, from, nowMs),
+    back: back && jobSeen(sight, back, from, nowMs),
+    unstarted: unproven ? unstartedOf(sight, nowMs) : undefined,
     busy,
     unproven,
     told: upgraded(sight) !== undefined,
@@ -99,8 +122,9 @@ export function upgradeOf(sight: Sight, nowMs: number): UpgradeSeen | undefined 
 
 /** True while a pod of an upgrade may work on the data of the first member. */
 export function worksOnData({ upgradePods }: Sight): boolean {
+  const workers: readonly (string | undefined)[] = [upgradeComponent.run, upgradeComponent.back];
   return upgradePods.some((pod) =>
-    pod.metadata?.labels?.[label.component] === upgradeComponent.run &&
+    workers.includes(pod.metadata?.labels?.[label.component]) &&
     !["Succeeded", "Failed"].includes(pod.status?.phase ?? "")
   );
 }
@@ -147,8 +171,8 @@ export function usedOf({ pods, patroni }: Pick<Sight, "pods" | "patroni">): {
 }
 
 /**
- * What a Job was made for. A check is made again after any change of the spec or of what the databases use, an upgrade only
- * when it is asked for again.
+ * What a Job was made for. A check is made again after any change of the spec or of what the databases use, an upgrade and
+ * a way back only when it is asked for again.
  */
 export function purposeOf(sight: Sight, from: number, purpose: Purpose): string {
   const { database } = sight;
@@ -165,16 +189,31 @@ export function purposeOf(sight: Sight, from: number, purpose: Purpose): string 
 }
 
 function jobSeen(sight: Sight, job: StoredJob, dataMajor: number, nowMs: number): JobSeen {
-  const purpose = job.metadata?.labels?.[label.component] === upgradeComponent.check ? "check" : "run";
+  const purpose = purposes.find((one) => job.metadata.labels?.[label.component] === upgradeComponent[one])!;
   const seen = jobState(job, sight.upgradePods, nowMs);
+  const why = job.metadata.annotations?.[annotation.failure];
   return {
     ...seen,
+    // What a Job made, and was taken back, has failed.
+    state: seen.state === "succeeded" && purpose === "run" && why !== undefined ? "failed" : seen.state,
     current: job.metadata?.deletionTimestamp === undefined &&
       job.metadata?.annotations?.[annotation.upgrade] === purposeOf(sight, orderOf(job).from, purpose),
     stuck: seen.waitedMs > stuckMs,
     adopted: orderOf(job).from < dataMajor,
-    words: job.metadata?.annotations?.[annotation.failure] ?? seen.words,
+    words: purpose === "back" ? [why, seen.words].filter(Boolean).join(": ") : why ?? seen.words,
   };
+}
+
+/** Why the first member does not start with the upgraded data. Where no pod fits, none of the old version would. */
+function unstartedOf({ database, pods, patroni }: Sight, nowMs: number): string | undefined {
+  const name = podName(database.metadata.name, 0);
+  const pod = pods.find(({ metadata }) => metadata.name === name);
+  const { state } = patroni.members.find((member) => member.name === name) ?? {};
+  if (!pod || !(nowMs - Date.parse(pod.metadata.creationTimestamp ?? "") >= unstartedMs)) return undefined;
+  const trouble = podTrouble(pod);
+  if (trouble?.reason === "Unschedulable") return undefined;
+  if (trouble) return `${name} cannot run with the upgraded data: ${trouble.message}`;
+  return failedStates.has(state ?? "") ? `${name} says "${state}" of the upgraded data` : undefined;
 }
 
 /** Why the upgrade is not begun: nothing is stopped for what is known beforehand. */
@@ -197,12 +236,15 @@ function unsafeOf(sight: Sight): string | undefined {
 /** What a person has to know or to mend. */
 export function upgradeProblem(seen: UpgradeSeen | undefined): Problem | undefined {
   if (!seen) return undefined;
-  const { from, to, obstacle, check, job } = seen;
+  const { from, to, obstacle, check, job, back } = seen;
   const goesOn = `spec.version: PostgreSQL ${from} goes on`;
   if (from > to) {
     const message =
       `${goesOn}: its data cannot go back to ${to}, restore a backup into a new Database instead`;
     return { reason: "Downgrade", message, stops: false };
+  }
+  if (back?.state === "failed") {
+    return { reason: "UpgradeFailed", message: `spec.version: ${back.words.slice(0, 3000)}`, stops: false };
   }
   if (from === to) return undefined;
   const failed = [job, check].find((one) => one?.state === "failed" && one.current);
@@ -222,12 +264,12 @@ export function upgradeStatus(
 ): DatabaseStatus["upgrade"] {
   const seen = upgradeOf(sight, nowMs);
   if (!seen) return undefined;
-  const { check, job } = seen;
+  const { check, job, back } = seen;
   const phase = phaseOf(seen);
   if (phase === undefined) return undefined;
   const [first] = [jobOf(sight, "check"), jobOf(sight, "run")].filter((one) => one !== undefined);
   const begun = first && orderOf(first).from;
-  const failed = job?.state === "failed" ? job : check;
+  const failed = back ?? (job?.state === "failed" ? job : check);
   return {
     from: begun || sight.database.status?.upgrade?.from || seen.from,
     to: seen.to,
@@ -238,9 +280,10 @@ export function upgradeStatus(
 }
 
 function phaseOf(
-  { from, to, check, job, unproven }: UpgradeSeen,
+  { from, to, check, job, back, unproven }: UpgradeSeen,
 ): NonNullable<DatabaseStatus["upgrade"]>["phase"] | undefined {
   if (from > to) return undefined;
+  if (back) return "Failed";
   if (unproven) return "Starting";
   if (from === to) return job?.adopted ? "Replicating" : undefined;
   if (job?.state === "failed") return "Failed";

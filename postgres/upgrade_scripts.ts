@@ -5,9 +5,11 @@
  * member's volume tell how far it is, so that a Job that was killed at any instant goes on, or can be given up:
  * `data.upgraded` is being made from `data`; file `upgrade.json` says that it is whole; then `data` becomes
  * `data.before` and `data.upgraded` becomes `data`. pg_upgrade links the files, and renames pg_control of the old data;
- * until the new server has started, giving that name back is enough to have the old data again (scripts.ts, `guard`).
+ * until the new server has started, giving that name back is enough to have the old data again (scripts.ts, `guard`). A
+ * server that starts writes its pg_control, and to the disk, before anything else of the data: as long as that is what
+ * `upgrade.json` says, none has.
  *
- * Source: PostgreSQL's documentation, pg_upgrade, "Reverting to old cluster".
+ * Sources: PostgreSQL's documentation, pg_upgrade, "Reverting to old cluster"; its xlog.c, StartupXLOG.
  * @module
  */
 import { annotation } from "./names.ts";
@@ -22,12 +24,15 @@ const mark = `${volumeFolder}/upgrade.json`;
 /**
  * `upgrade.py check`: tries the new version on empty data of its own, with the Database's parameters.
  * `upgrade.py run`: upgrades the data of the volume; the last words are JSON with both system identifiers.
+ * `upgrade.py back`: takes that back, unless a server has used the upgraded data; the last words are what that server says of
+ * its settings and libraries, nothing when it takes them.
  *
  * Exit code 1 with a message when it cannot be done, the old data being as it was; any other end is tried again.
  */
 export const upgrade =
-  `"""Upgrades the data of a volume to another major version: check (on data of its own) or run."""
+  `"""Upgrades the data of a volume to another major version: check (on data of its own), run, or back again."""
 import glob
+import hashlib
 import json
 import os
 import re
@@ -132,6 +137,11 @@ def identifier(data):
         return str(struct.unpack("=Q", file.read(8))[0])
 
 
+def fingerprint(data):
+    with open(data + "/global/pg_control", "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 def settle(folder):
     """Makes what was created and renamed in a folder survive a crash of the node."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -208,7 +218,7 @@ def upgrade():
     pg_upgrade("--check")
     pg_upgrade()
     write_settings(NEW + "/postgresql.auto.conf", {})
-    done = {"from": FROM, "to": TO, "replaced": old, "systemIdentifier": identifier(NEW)}
+    done = {"from": FROM, "to": TO, "replaced": old, "systemIdentifier": identifier(NEW), "control": fingerprint(NEW)}
     with open(MARK + ".new", "w", encoding="utf-8") as file:
         json.dump(done, file)
         file.flush()
@@ -218,13 +228,30 @@ def upgrade():
     finish()
 
 
+def back():
+    said = refusal()
+    code, words = run("/bin/sh", "${folder.config}/guard.sh", str(FROM))
+    if code:
+        used = "PostgreSQL %d has used the data, so that there is no way back to %d but a backup" % (TO, FROM)
+        fail("; ".join(filter(None, [said, used, words])))
+    end(0, said)
+
+
+def refusal():
+    """What a server says of its settings and libraries: it reads them, and ends before it opens the data."""
+    if TO < 15 or not os.path.exists(DATA + "/PG_VERSION") or read(DATA + "/PG_VERSION").strip() != str(TO):
+        return ""
+    code, words = run(program(TO, "postgres"), "-D", DATA, "-C", "shared_memory_size", "-c", "ssl=off")
+    return "; ".join(re.findall("FATAL: +(.*)", words)) if code else ""
+
+
 os.makedirs(WORK, exist_ok=True)
 with open(HBA, "w", encoding="utf-8") as file:
     file.write("local all all peer\\n")
 for major, name in ((FROM, "postgres"), (TO, "postgres"), (TO, "pg_upgrade")):
     if not os.access(program(major, name), os.X_OK):
         fail("the image has no %s of PostgreSQL %d: an upgrade needs the programs of both versions" % (name, major))
-{"check": check, "run": upgrade}[sys.argv[1]]()
+{"check": check, "run": upgrade, "back": back}[sys.argv[1]]()
 `;
 
 /**

@@ -11,12 +11,14 @@ import { addDatabaseController } from "../../operator.ts";
 import {
   ApiError,
   Client,
+  type Clock,
   createLogger,
   createManager,
   findCondition,
   type Manager,
   type RequestOptions,
   type RestClient,
+  systemClock,
 } from "../../runtime/mod.ts";
 import { parseWarnings } from "../../runtime/warnings.ts";
 import { databases, type DatabaseSpec, type StoredDatabase } from "../../types/app.example.com/v1.ts";
@@ -68,25 +70,35 @@ export class World {
   #running: Promise<void> = Promise.resolve();
   #manager: Manager | undefined;
   readonly #elects: boolean;
+  readonly #clock: Clock;
 
   /** What stands between the operator and the API. */
   readonly #between: (rest: RestClient) => RestClient;
 
   constructor(
-    { between = (rest) => rest, elects = false, ...options }: {
+    { between = (rest) => rest, elects = false, speed = 1, ...options }: {
       intercept?: Intercept;
       /** The definition of Databases; crd.yaml unless told. */
       crds?: unknown[];
       between?: (rest: RestClient) => RestClient;
       /** Whether the operator waits for the Lease "database-operator"; false unless told. */
       elects?: boolean;
+      /** How fast time goes by, 1 unless told; what the simulation itself takes stays as it is. */
+      speed?: number;
     } = {},
   ) {
     this.#between = between;
     this.#elects = elects;
+    const startMs = Date.now();
+    this.#clock = {
+      now: () => startMs + (Date.now() - startMs) * speed,
+      monotonic: () => systemClock.monotonic() * speed,
+      setTimer: (delayMs, callback) => systemClock.setTimer(delayMs / speed, callback),
+    };
     this.api = new EmbeddedApi({
       crds: [crd],
       namespaces: ["shop"],
+      clock: { ...systemClock, now: this.#clock.now },
       ...options,
       simulate: {
         controllerMs: 1,
@@ -105,6 +117,7 @@ export class World {
     const manager = this.#manager = createManager({
       rest: this.#between(restOf(this.api)),
       name: "database-operator",
+      clock: this.#clock,
       log,
       leaderElection: this.#elects && { namespace: "shop", name: "database-operator" },
     });

@@ -90,6 +90,9 @@ const trial = (state: ImageTrial["state"], trouble?: Trouble): ImageTrial => ({
 const stopped = { replicas: 0, members: [], primary: undefined, synchronous: [] } as const;
 /** It was stopped, and its data is of 17 now. */
 const adopted = { from: 17, check: checked, job: job("succeeded", { adopted: true }) } as const;
+/** Its first member does not come up with it. */
+const stuck = { ...adopted, unproven: true, unstarted: "db-0 says no" } as const;
+const starting = { replicas: 1, members: [member(0, down)], primary: undefined, synchronous: [] } as const;
 
 const table: { rule: string; given: Partial<Situation>; want: string }[] = [
   { rule: "a healthy Database is left alone", given: {}, want: "done: Ready" },
@@ -332,6 +335,121 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
       upgrade: upgrading({ ...adopted, unproven: true }),
     },
     want: "wait: Creating",
+  },
+  {
+    rule: "upgraded data that does not start is taken back",
+    given: { ...starting, upgrade: upgrading(stuck) },
+    want: "upgrade goBack: Upgrading",
+  },
+  {
+    rule: "not while its member runs of an old template, which is replaced",
+    given: {
+      ...starting,
+      members: [
+        member(0, { ...down, upToDate: false, trouble: { reason: "ImagePullBackOff", message: "" } }),
+      ],
+      upgrade: upgrading(stuck),
+    },
+    want: "restart db-0: RollingOut",
+  },
+  {
+    rule: "not while a person has paused Patroni",
+    given: { ...starting, patroniPaused: true, upgrade: upgrading(stuck) },
+    want: "wait: Paused",
+  },
+  {
+    rule: "not once it leads",
+    given: {
+      replicas: 1,
+      members: [member(0, leads)],
+      synchronous: [],
+      upgrade: upgrading(stuck),
+    },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "not while the Database is deleted",
+    given: { ...starting, deleting: true, wanted: 0, upgrade: upgrading(stuck) },
+    want: "scale to 0: Deleting",
+  },
+  {
+    rule: "the new version stops first",
+    given: { ...starting, upgrade: upgrading({ ...stuck, back: job("suspended", { adopted: true }) }) },
+    want: "scale to 0: Upgrading",
+  },
+  {
+    rule: "and is gone",
+    given: {
+      ...starting,
+      replicas: 0,
+      upgrade: upgrading({ ...stuck, back: job("suspended", { adopted: true }) }),
+    },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "then the way back is looked for",
+    given: { ...stopped, upgrade: upgrading({ ...stuck, back: job("suspended", { adopted: true }) }) },
+    want: "upgrade run: Upgrading",
+  },
+  {
+    rule: "nobody is started meanwhile",
+    given: {
+      ...stopped,
+      upgrade: upgrading({ ...stuck, busy: true, back: job("running", { adopted: true }) }),
+    },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "nor while a pod of it is left",
+    given: {
+      ...stopped,
+      upgrade: upgrading({ ...stuck, busy: true, back: job("succeeded", { adopted: true }) }),
+    },
+    want: "wait: Upgrading",
+  },
+  {
+    rule: "the old data becomes the Database's again before anybody is started",
+    given: { ...stopped, upgrade: upgrading({ ...stuck, back: job("succeeded", { adopted: true }) }) },
+    want: "upgrade return: Upgrading",
+  },
+  {
+    rule: "the Job of the way back goes at once",
+    given: {
+      ...stopped,
+      upgrade: upgrading({ check: checked, job: job("failed"), told: true, back: job("succeeded") }),
+    },
+    want: "upgrade forgetBack: Upgrading",
+  },
+  {
+    rule: "and the member that led last starts first",
+    given: {
+      ...stopped,
+      lastPrimary: "db-0",
+      upgrade: upgrading({ check: checked, job: job("failed"), told: true }),
+    },
+    want: "scale to 1: Creating",
+  },
+  {
+    rule: "where there is no way back the new version goes on to be started",
+    given: {
+      ...stopped,
+      lastPrimary: "db-0",
+      upgrade: upgrading({ ...stuck, back: job("failed", { adopted: true }) }),
+    },
+    want: "scale to 1: Creating",
+  },
+  {
+    rule: "and no way back is looked for again",
+    given: { ...starting, upgrade: upgrading({ ...stuck, back: job("failed", { adopted: true }) }) },
+    want: "wait: Creating",
+  },
+  {
+    rule: "unless it is asked for",
+    given: {
+      ...starting,
+      upgrade: upgrading({ ...stuck, back: job("failed", { adopted: true, current: false }) }),
+    },
+    want: "upgrade forgetBack: Upgrading",
   },
   {
     rule: "the others follow once it leads",

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
@@ -69,7 +70,10 @@ const data = (at: string, major: number, identifier: bigint, name = "pg_control"
 });
 const made = data("data", 15, before);
 const disabled = (at: string) => data(at, 15, before, "pg_control.old");
-const mark = { "upgrade.json": "{}" };
+const fingerprint = createHash("sha256").update(control(after), "latin1").digest("hex");
+const mark = { "upgrade.json": `{"systemIdentifier": "${after}", "control": "${fingerprint}"}` };
+/** The new data after its server has begun to start. */
+const used = { ...data("data", 17, after), "data/global/pg_control": `${control(after)}in recovery` };
 
 for (
   const { rule, wanted, given, replaced, want } of [
@@ -126,13 +130,43 @@ for (
       want: made,
     },
     {
-      rule: "before the new server starts the way back is closed",
+      rule: "the way back stays open while the new server starts",
       wanted: "17",
       given: { ...disabled("data.before"), ...data("data", 17, after), ...mark },
-      want: { "data.before/PG_VERSION": "15\n", ...data("data", 17, after), ...mark },
+      want: { ...disabled("data.before"), ...data("data", 17, after), ...mark },
     },
     {
-      rule: "after the new server has started there is no way back",
+      rule: "a way back that was killed after it moved the new data goes on",
+      wanted: "15",
+      given: { ...disabled("data.before"), ...data("data.upgraded", 17, after) },
+      want: made,
+    },
+    {
+      rule: "a way back that was killed after it moved the old data goes on",
+      wanted: "15",
+      given: { ...disabled("data"), ...data("data.upgraded", 17, after) },
+      want: made,
+    },
+    {
+      rule: "once the new server has written its pg_control there is no way back",
+      wanted: "15",
+      given: { ...disabled("data.before"), ...used, ...mark },
+      want: undefined,
+    },
+    {
+      rule: "nor where the new data is gone",
+      wanted: "15",
+      given: { ...disabled("data.before"), ...mark },
+      want: { ...disabled("data.before"), ...mark },
+    },
+    {
+      rule: "nor where nobody knows whether it has",
+      wanted: "15",
+      given: { ...disabled("data.before"), ...data("data", 17, after) },
+      want: undefined,
+    },
+    {
+      rule: "nor where the old data has no pg_control to give back",
       wanted: "15",
       given: { "data.before/PG_VERSION": "15\n", ...data("data", 17, after), ...mark },
       want: undefined,

@@ -253,6 +253,67 @@ async function upgradeBroken(run: Run): Promise<void> {
   check((await sql(kubectl, `${name}-0`, "SHOW server_version_num")).startsWith("17"), "17 does not serve");
 }
 
+/**
+ * 17 cannot start with the upgraded data: a library of 15's alone is asked for when the check is over. 15 serves again, and
+ * goes on until the upgrade is asked for again.
+ */
+async function upgradeBack(run: Run): Promise<void> {
+  const { kubectl } = run;
+  await ensure(run, name, { version: "15", size: 2 });
+  const primary = (await leader(kubectl, name))!;
+  await sql(
+    kubectl,
+    primary,
+    "CREATE TABLE kept AS SELECT id, 'row ' || id AS note FROM generate_series(1, 100000) AS id",
+  );
+  const kept = "SELECT json_build_array(count(*), sum(hashtextextended(note, 0)::numeric)) FROM kept";
+  const rows = await sql(kubectl, primary, kept);
+  const identifier = await systemIdentifier(kubectl, primary);
+  const patch = (change: object) =>
+    kubectl.run(["patch", "databases", name, "--type=merge", "--patch", JSON.stringify(change)]);
+  let backMs = 0;
+  const outcome = await underWrites(run, name, 2, async () => {
+    await patchVersion(run, "17");
+    await until(
+      goal.readyMs,
+      "the members to stop for the upgrade",
+      () => kubectl.get("job", `${name}-upgrade-17`),
+      100,
+    );
+    const startedMs = Date.now();
+    await patch({ spec: { parameters: { shared_preload_libraries: "adminpack" } } });
+    await until(goal.readyMs, "the upgrade to be taken back, and the old version to serve", async () => {
+      const found = await kubectl.get("databases", name);
+      const { reason, message } = conditionOf(found, "Ready") ?? {};
+      const told = reason === "UpgradeFailed" && /15 goes on.* failed: .*adminpack/.test(String(message));
+      if (told && found?.status.readyReplicas === 2 && found.status.upgrade?.phase === "Failed") return true;
+      throw new Error(`${reason}: ${message}`);
+    }, 500);
+    backMs = Date.now() - startedMs;
+    const now = (await leader(kubectl, name))!;
+    check((await sql(kubectl, now, "SHOW server_version_num")).startsWith("15"), "another version serves");
+    check(await systemIdentifier(kubectl, now) === identifier, "the data is another one");
+    check(await sql(kubectl, now, kept) === rows, "rows differ");
+    const job = await kubectl.get("job", `${name}-upgrade-17`);
+    check(job?.status.succeeded === 1 && !job.status.active, "the upgrade was tried again by itself");
+    check(
+      (await kubectl.get("databases", name))?.status.version.startsWith("15"),
+      "status.version is not 15",
+    );
+    // Mended, and asked for again.
+    await patch({
+      metadata: { annotations: { "app.example.com/upgrade": "2" } },
+      spec: { parameters: { shared_preload_libraries: null } },
+    });
+  }, { readyTimeoutMs: goal.readyMs });
+  run.figure("17 does not start: until all serve with 15 again", backMs, "ms", goal.backMs);
+  run.figure("17 does not start: longest time without a row", outcome.gapMs, "ms", goal.backMs);
+  check(outcome.gapMs < goal.backMs, `no row was written for ${outcome.gapMs} ms`);
+  const now = (await leader(kubectl, name))!;
+  check((await sql(kubectl, now, "SHOW server_version_num")).startsWith("17"), "17 does not serve");
+  check(await sql(kubectl, now, kept) === rows, "rows differ after the upgrade");
+}
+
 /** Versions that cannot be: refused, or told with the field, and never a member is touched. */
 async function badVersions(run: Run): Promise<void> {
   const { kubectl } = run;
@@ -356,5 +417,10 @@ export const upgrades: readonly Scenario[] = [
     what:
       "the pod of the upgrade's Job is refused: the old version serves again; it is killed: the new one serves",
     run: anew(upgradeBroken),
+  },
+  {
+    name: "upgradeback",
+    what: "the new version does not start with the upgraded data: the old one serves again, with all rows",
+    run: anew(upgradeBack),
   },
 ];
