@@ -47,6 +47,8 @@ OWNER = """SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database
 EXTENSION = "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = %s"
 AVAILABLE = """SELECT array_agg(version::text ORDER BY version) FROM pg_catalog.pg_available_extension_versions
   WHERE name = %s"""
+RELOCATABLE = """SELECT relocatable FROM pg_catalog.pg_available_extension_versions AS of_each
+  JOIN pg_catalog.pg_available_extensions USING (name) WHERE name = %s AND version = coalesce(%s, default_version)"""
 
 passwords = {}  # by role: the digest of the password that was set here, and the verifier that the server then had
 
@@ -163,10 +165,25 @@ def make_extension(session, name, version):
     if found:
         session.run("ALTER EXTENSION", sql.Identifier(name), "UPDATE TO", sql.Identifier(version))
     else:
+        create_extension(session, name, version)
+
+
+def create_extension(session, name, version):
+    """The script is run as superuser, by names that it finds in its schema too: where it can be moved, it is run in a schema
+    in which nobody else has made anything."""
+    extension, stage = sql.Identifier(name), sql.Identifier("database_operator")
+    exact = [] if version is None else ["VERSION", sql.Identifier(version)]
+    if not session.rows(RELOCATABLE, name, version)[0][0]:
         session.run("SET search_path = public")
-        exact = [] if version is None else ["VERSION", sql.Identifier(version)]
-        session.run("CREATE EXTENSION", sql.Identifier(name), *exact)
+        session.run("CREATE EXTENSION", extension, *exact)
         session.run("SET search_path = ''")
+        return
+    session.run("BEGIN")
+    session.run("CREATE SCHEMA", stage)
+    session.run("CREATE EXTENSION", extension, "SCHEMA", stage, *exact)
+    session.run("ALTER EXTENSION", extension, "SET SCHEMA public")
+    session.run("DROP SCHEMA", stage)
+    session.run("COMMIT")
 
 
 def attempt(problems, kind, name, field, action, *arguments):

@@ -1,4 +1,9 @@
 import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { annotation } from "../../postgres/names.ts";
@@ -8,6 +13,7 @@ import { usersAgent } from "../../postgres/users_agent.ts";
 import type { DatabaseSpec, StoredDatabase } from "../../types/app.example.com/v1.ts";
 import type { StoredPod, StoredSecret } from "../../types/core/v1.ts";
 import { quotable } from "./hostile.ts";
+import { pythonTest } from "./stand_ins.ts";
 
 const encoded = (text: string) => Buffer.from(text).toString("base64");
 const decoded = (data: string | undefined) => Buffer.from(data ?? "", "base64").toString();
@@ -55,6 +61,66 @@ const ordersOf = (plan: ReturnType<typeof planUsers>) =>
     users: { name: string; password: string }[];
     databases: unknown[];
   };
+
+/** A psycopg2 that only puts statements together. */
+const psycopg2 = `class Identifier(str):
+    def __str__(self):
+        return '"%s"' % super().__str__().replace('"', '""')
+class SQL(str):
+    def join(self, parts):
+        return " ".join(str(part) for part in parts)
+`;
+
+pythonTest(
+  "an extension's script meets nothing of the database's owner, where it can be moved afterwards",
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), "users-"));
+    try {
+      writeFileSync(join(folder, "users_agent.py"), usersAgent);
+      writeFileSync(join(folder, "member.py"), "");
+      mkdirSync(join(folder, "psycopg2"));
+      writeFileSync(join(folder, "psycopg2/__init__.py"), "");
+      writeFileSync(join(folder, "psycopg2/extensions.py"), "");
+      writeFileSync(join(folder, "psycopg2/sql.py"), psycopg2);
+      const program = `import json, sys
+import users_agent
+class Cursor:
+    def execute(self, statement, values=()):
+        if not values:
+            said.append(statement)
+        name = values[0] if values else None
+        self.found = {users_agent.EXTENSION: [], users_agent.AVAILABLE: [[["1.0", "1.1"]]],
+                      users_agent.RELOCATABLE: [[name != "fixed"]]}.get(statement)
+    def fetchall(self):
+        return self.found
+session = users_agent.Session.__new__(users_agent.Session)
+session.cursor = Cursor()
+told = []
+for name, version in (('a"b', None), ("moved", "1.1"), ("fixed", None)):
+    said = []
+    users_agent.make_extension(session, name, version)
+    told.append(said)
+print(json.dumps(told))`;
+      const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
+      const ended = spawnSync("python3", ["-c", program], { cwd: folder, env });
+      const inStage = (name: string, version = "") => [
+        "BEGIN",
+        'CREATE SCHEMA "database_operator"',
+        `CREATE EXTENSION ${name} SCHEMA "database_operator"${version}`,
+        `ALTER EXTENSION ${name} SET SCHEMA public`,
+        'DROP SCHEMA "database_operator"',
+        "COMMIT",
+      ];
+      assert.equal(JSON.parse(String(ended.stdout) || JSON.stringify(String(ended.stderr))), [
+        inStage('"a""b"'),
+        inStage('"moved"', ' VERSION "1.1"'),
+        ["SET search_path = public", 'CREATE EXTENSION "fixed"', "SET search_path = ''"],
+      ]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
 
 test("without users and databases nothing is written and nothing is told", () => {
   assert.equal(planUsers(sight({}), [], counting()), { passwords: [], problems: [] });

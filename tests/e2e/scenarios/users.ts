@@ -105,6 +105,11 @@ async function created(run: Run): Promise<void> {
     await sql(kubectl, primary, extensions, "sales") === "plpgsql,uuid-ossp",
     "uuid-ossp is not in sales",
   );
+  const schemas =
+    "SELECT string_agg(DISTINCT extnamespace::regnamespace::text, ',') FROM pg_extension WHERE extname <> 'plpgsql'";
+  check(await sql(kubectl, primary, schemas, "sales") === "public", "uuid-ossp is not in schema public");
+  const left = "SELECT count(*) FROM pg_namespace WHERE nspname = 'database_operator'";
+  check(await sql(kubectl, primary, left, "sales") === "0", "the schema that it was made in is left");
   const report = await loggedIn(run, "report", await passwordIn(run, `${name}-user-report`), "sales");
   check(report.join() === "report,sales", `report cannot log in: ${report}`);
   const hostile = await loggedIn(run, hostileUser, await passwordIn(run, "hostile"), hostileDatabase);
