@@ -6,7 +6,14 @@
  * quickly made.
  * @module
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  X509Certificate,
+} from "node:crypto";
 import * as der from "./der.ts";
 
 /** Object identifiers of RFC 5280 and, of the signature, RFC 5758. */
@@ -177,12 +184,37 @@ export function split(text: string): string[] {
   return found.map((one) => `${one}\n`);
 }
 
+/** Answers that are kept of each function: enough for 1,000 Databases, about 2 MB. */
+const rememberedMax = 2_000;
+
+/**
+ * The function, which asks itself once for the same texts: each pass of a Database looks at the same certificates and
+ * keys. Of what it was asked only a hash is kept, as it may be a private key; what it throws is not kept.
+ */
+function remembering<Texts extends string[], Answer>(
+  ask: (...texts: Texts) => Answer,
+): (...texts: Texts) => Answer {
+  const answers = new Map<string, Answer>();
+  return (...texts) => {
+    const hash = createHash("sha256").update(JSON.stringify(texts)).digest("base64");
+    const known = answers.get(hash);
+    if (known !== undefined) return known;
+    const answer = ask(...texts);
+    for (const oldest of answers.keys()) {
+      if (answers.size < rememberedMax) break;
+      answers.delete(oldest);
+    }
+    answers.set(hash, answer);
+    return answer;
+  };
+}
+
 /**
  * Reads the first certificate of a text.
  *
  * @throws {SyntaxError} when there is none, or it is not X.509
  */
-export function read(text: string): CertificateFacts {
+export const read = remembering((text: string): CertificateFacts => {
   const certificate = parse(text);
   return {
     fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
@@ -191,7 +223,7 @@ export function read(text: string): CertificateFacts {
     notAfterMs: Date.parse(certificate.validTo),
     publicKey: certificate.publicKey.export({ format: "der", type: "spki" }).toString("base64"),
   };
-}
+});
 
 /**
  * The public key that belongs to a private one, as in {@linkcode CertificateFacts}.
@@ -199,20 +231,20 @@ export function read(text: string): CertificateFacts {
  * @param key in PEM: PKCS #8, PKCS #1 or SEC 1
  * @throws {SyntaxError} when it is none of them, or encrypted
  */
-export function publicKeyOf(key: string): string {
+export const publicKeyOf = remembering((key: string): string => {
   try {
     return createPublicKey(createPrivateKey(key)).export({ format: "der", type: "spki" }).toString("base64");
   } catch {
     throw new SyntaxError("Cannot read the private key: expected PEM, not encrypted"); // no cause: it may quote the key
   }
-}
+});
 
 /**
  * Whether the first certificate of a chain leads to one of `authorities`.
  *
  * @throws {SyntaxError} when one of them is not X.509
  */
-export function isIssuedBy(chain: string, authorities: string): boolean {
+export const isIssuedBy = remembering((chain: string, authorities: string): boolean => {
   const [leaf, ...between] = split(chain).map(parse);
   const trusted = split(authorities).map(parse);
   let one = leaf;
@@ -222,7 +254,7 @@ export function isIssuedBy(chain: string, authorities: string): boolean {
     one = between.find((by) => by !== last && isSignedBy(last, by));
   }
   return false;
-}
+});
 
 /**
  * Why OpenSSL would not serve with a chain, or clients that trust `authorities` not accept it: it has to lead through

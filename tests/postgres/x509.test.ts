@@ -53,6 +53,15 @@ test("what is no certificate or key is refused, in words that hold nothing of it
   }
 });
 
+test("what was read is remembered, the newest 2,000 of it, and is no answer to another question", () => {
+  const facts = read(leaf.certificate);
+  assert.is(read(leaf.certificate), facts);
+  assert.is.not(read(authority.certificate).fingerprint, facts.fingerprint);
+  for (let more = 1; more <= 2_000; more++) read(leaf.certificate + "\n".repeat(more));
+  assert.is.not(read(leaf.certificate), facts);
+  assert.equal(read(leaf.certificate), facts);
+});
+
 test("keys in the older forms are read too: cert-manager writes PKCS #1 and SEC 1", () => {
   const sec1 = createPrivateKey(leaf.key).export({ format: "pem", type: "sec1" }).toString();
   assert.match(sec1, /BEGIN EC PRIVATE KEY/);
