@@ -4,7 +4,7 @@
  */
 import type { FieldError } from "./errors.ts";
 import { type Kind, subdomainProblem } from "./kind.ts";
-import { equal, isRecord, type KubeObject, type Random } from "./types.ts";
+import { isRecord, type Json, type KubeObject, type Random } from "./types.ts";
 
 const labelValue = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;
 const qualifiedPart = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
@@ -162,23 +162,21 @@ export const generatedName = (base: string, random: Random) => base.slice(0, 58)
 
 /** Equal but for the times in managedFields? Such a write changes nothing and keeps its resourceVersion. */
 export function isSame(a: KubeObject, b: KubeObject): boolean {
-  const strip = (object: KubeObject) => ({
-    ...object,
-    metadata: {
-      ...object.metadata,
-      resourceVersion: undefined,
-      managedFields: object.metadata.managedFields?.map((entry) => ({ ...entry, time: undefined })),
-    },
+  const { metadata, ...fields } = a, { metadata: otherMetadata, ...otherFields } = b;
+  const strip = ({ resourceVersion: _, managedFields, ...rest }: KubeObject["metadata"]) => ({
+    ...rest,
+    managedFields: managedFields?.map(({ time: _, ...entry }) => entry),
   });
-  return equal(dropUndefined(strip(a)), dropUndefined(strip(b)));
+  return isAlike(fields, otherFields) && isAlike(strip(metadata), strip(otherMetadata));
 }
 
-function dropUndefined<T>(value: T): T {
-  if (Array.isArray(value)) return value.map(dropUndefined) as T;
-  if (!isRecord(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).filter(([, item]) => item !== undefined).map((
-      [key, item],
-    ) => [key, dropUndefined(item)]),
-  ) as T;
+/** Deep equality in which a field that is undefined is none. */
+function isAlike(a: Json, b: Json): boolean {
+  if (a === b) return true;
+  if (Array.isArray(a)) {
+    return Array.isArray(b) && a.length === b.length && a.every((item, index) => isAlike(item, b[index]));
+  }
+  if (!isRecord(a) || !isRecord(b)) return false;
+  return Object.keys(a).every((key) => isAlike(a[key], Object.hasOwn(b, key) ? b[key] : undefined)) &&
+    Object.keys(b).every((key) => b[key] === undefined || (Object.hasOwn(a, key) && a[key] !== undefined));
 }

@@ -6,12 +6,12 @@
  * @module
  */
 import {
-  isStructByValue,
   itemSchema,
   metadataSchema,
   propertySchema,
   resolve,
   type Schema,
+  structsByValue,
 } from "../schema/model.ts";
 import { clone, equal, isRecord, type Json, setOwn } from "../types.ts";
 import { type FieldPath, FieldSet, pathText } from "./field_set.ts";
@@ -203,7 +203,8 @@ function children(
   } else {
     const [old, now] = [filled(before, schema), filled(after, schema)];
     for (const key of new Set([...Object.keys(old), ...Object.keys(now)])) {
-      diff(own(old, key), own(now, key), propertySchema(schema, key), [...path, `f:${key}`], result);
+      const [was, is] = [own(old, key), own(now, key)];
+      if (!equal(was, is)) diff(was, is, propertySchema(schema, key), [...path, `f:${key}`], result);
     }
   }
 }
@@ -213,18 +214,14 @@ const own = (value: Json, key: string): Json => (Object.hasOwn(value, key) ? val
 /** The object with its missing by-value structs. */
 function filled(value: Json, schema: MaybeSchema): Json {
   if (isNone(value)) return {};
-  let result = value;
-  for (const [name, raw] of Object.entries(schema?.properties ?? {})) {
-    if (value[name] !== undefined) continue;
-    const field = resolve(raw);
-    // A required list that is not there is null in Go's JSON, which is not the same as missing.
-    const isNull = schema?.required?.includes(name) && field.type === "array";
-    if (isNull || isStructByValue(field)) {
-      if (result === value) result = { ...value };
-      result[name] = isNull ? null : {};
-    }
+  if (!schema) return value;
+  const missing: Record<string, Json> = {};
+  for (const [name] of structsByValue(schema)) if (value[name] === undefined) missing[name] = {};
+  // A required list that is not there is null in Go's JSON, which is not the same as missing.
+  for (const name of schema.required ?? []) {
+    if (value[name] === undefined && propertySchema(schema, name)?.type === "array") missing[name] = null;
   }
-  return result;
+  return Object.keys(missing).length === 0 ? value : { ...value, ...missing };
 }
 
 /** The live object with the applied configuration laid over it. */

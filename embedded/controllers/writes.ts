@@ -5,7 +5,7 @@
 import { admit } from "../admission.ts";
 import type { Backend } from "../backend.ts";
 import { type DeleteOptions, remove } from "../remove.ts";
-import type { Json, KubeObject } from "../types.ts";
+import { equal, type Json, type KubeObject } from "../types.ts";
 import { create, type Target, update } from "../write.ts";
 
 /** Reads and writes under one field manager. */
@@ -45,6 +45,8 @@ export class Writes {
   }
 
   status(table: string, object: KubeObject, status: Json): void {
+    const { name, namespace } = object.metadata;
+    if (equal(this.backend.storage.get(table, namespace, name)?.status, status)) return;
     this.change(table, object, (next) => void (next.status = status), "status");
   }
 

@@ -102,8 +102,22 @@ export function itemSchema(schema: Schema | undefined): Schema | undefined {
 }
 
 /** Is this a Go struct held by value: there even when nothing was written? */
-export const isStructByValue = (schema: Schema): boolean =>
+const isStructByValue = (schema: Schema): boolean =>
   isRecord(schema.default) && Object.keys(schema.default as object).length === 0 && !!schema.properties;
+
+const structs = new WeakMap<Schema, readonly (readonly [name: string, schema: Schema])[]>();
+
+/** The fields that {@linkcode isStructByValue} is true of, with their schemas. */
+export function structsByValue(schema: Schema): readonly (readonly [name: string, schema: Schema])[] {
+  let found = structs.get(schema);
+  if (!found) {
+    found = Object.entries(schema.properties ?? {})
+      .map(([name, raw]) => [name, resolve(raw)] as const)
+      .filter(([, field]) => isStructByValue(field));
+    structs.set(schema, found);
+  }
+  return found;
+}
 
 let byGvk: Map<string, Schema> | undefined;
 

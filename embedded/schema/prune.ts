@@ -7,14 +7,7 @@
  * @module
  */
 import { isRecord, type Json } from "../types.ts";
-import {
-  isStructByValue,
-  itemSchema,
-  metadataSchema,
-  propertySchema,
-  resolve,
-  type Schema,
-} from "./model.ts";
+import { itemSchema, metadataSchema, propertySchema, type Schema, structsByValue } from "./model.ts";
 
 /** Removes unknown fields of a custom resource in place; returns their paths. */
 export function prune(value: Json, schema: Schema, path = "", isRoot = true): string[] {
@@ -101,9 +94,8 @@ function normalizeObject(value: Json, schema: Schema, path: string, kind: string
     normalizeValue(value[key], child, known ? at : path, kind, result);
     if (known && !schema.required?.includes(key) && isOmitted(key, value[key], child)) delete value[key];
   }
-  for (const [key, raw] of Object.entries(known ?? {})) {
-    const child = resolve(raw);
-    if (value[key] === undefined && isStructByValue(child) && key !== "metadata") {
+  for (const [key, child] of structsByValue(schema)) {
+    if (value[key] === undefined && key !== "metadata") {
       value[key] = {};
       normalizeObject(value[key], child, key, kind, result);
     }
