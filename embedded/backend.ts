@@ -52,4 +52,9 @@ export class Backend {
   }
 }
 
-const secureRandom: Random = () => (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) / 2 ** 32;
+const drawn: number[] = [];
+/** Drawn many at a time: each draw is a call of the system's. */
+const secureRandom: Random = () => {
+  if (drawn.length === 0) drawn.push(...crypto.getRandomValues(new Uint32Array(1024)));
+  return drawn.pop()! / 2 ** 32;
+};

@@ -377,6 +377,19 @@ const starts = (pod: KubeObject) => !/cannot-start/.test(pod.spec.containers[0].
 /** Python's datetime.isoformat() in UTC. */
 const isoTime = (ms: number) => new Date(ms).toISOString().replace("Z", "000+00:00");
 
+const bootstraps = new WeakMap<KubeObject, Json>();
+
+/** bootstrap.dcs of a stored ConfigMap, which never changes; `undefined` when it has none. */
+function bootstrapIn(map: KubeObject): Json {
+  if (bootstraps.has(map)) return bootstraps.get(map);
+  const found = Object.values((map.data ?? {}) as Record<string, string>)
+    .filter((text) => /bootstrap"?\s*:/.test(text))
+    .map((text): Json => parseYaml(text, { logLevel: "silent" })?.bootstrap?.dcs)
+    .find(isRecord);
+  bootstraps.set(map, found);
+  return found;
+}
+
 function readJson(text: string | undefined): Json {
   if (!text) return {};
   try {
@@ -511,12 +524,9 @@ class Cluster {
 
   /** bootstrap.dcs of the patroni.yml that the operator rendered into `<scope>-patroni`. */
   #bootstrapConfig(): Json {
-    for (const text of Object.values((this.#map("patroni")?.data ?? {}) as Record<string, string>)) {
-      if (!/bootstrap"?\s*:/.test(text)) continue;
-      const parsed: Json = parseYaml(text, { logLevel: "silent" });
-      if (isRecord(parsed?.bootstrap?.dcs)) return parsed.bootstrap.dcs;
-    }
-    return { ttl: 30, loop_wait: 10, retry_timeout: 10, maximum_lag_on_failover: 1048576 };
+    const map = this.#map("patroni");
+    return (map && bootstrapIn(map)) ??
+      { ttl: 30, loop_wait: 10, retry_timeout: 10, maximum_lag_on_failover: 1048576 };
   }
 
   /** The first member makes a new cluster. */

@@ -195,11 +195,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
  * it can be guessed back. (cyrb53, public domain.)
  */
 export function hashOf(value: unknown): string {
-  const text = JSON.stringify(
-    value,
-    (_name, part) =>
-      isObject(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1)) : part,
-  );
+  const text = canonical(value) ?? "null";
   let low = 0xdeadbeef, high = 0x41c6ce57;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);
@@ -209,4 +205,16 @@ export function hashOf(value: unknown): string {
   low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
   high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
   return (4294967296 * (2097151 & high) + (low >>> 0)).toString(16).padStart(14, "0");
+}
+
+/** As JSON.stringify writes it, the keys of each object sorted; `undefined` for what JSON has no value for. */
+function canonical(value: unknown): string | undefined {
+  if (Array.isArray(value)) return `[${value.map((item) => canonical(item) ?? "null").join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value);
+  let text = "";
+  for (const name of Object.keys(value).sort()) {
+    const part = canonical(value[name]);
+    if (part !== undefined) text += `${text && ","}${JSON.stringify(name)}:${part}`;
+  }
+  return `{${text}}`;
 }

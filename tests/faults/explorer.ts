@@ -195,7 +195,16 @@ async function atRest(simulation: Simulation, quietMs = QUIET_MS): Promise<numbe
 export function isHeartbeat({ type, table, object, previous }: Commit): boolean {
   if (table === "coordination.k8s.io/leases") return true;
   if (type !== "MODIFIED" || (table !== "/configmaps" && table !== "/pods")) return false;
-  return masked(object) === masked(previous);
+  return maskedOnce(object) === maskedOnce(previous!);
+}
+
+const maskedObjects = new WeakMap<KubeObject, string>();
+
+/** A stored object, which never changes, masked. */
+function maskedOnce(object: KubeObject): string {
+  const text = maskedObjects.get(object) ?? masked(object);
+  maskedObjects.set(object, text);
+  return text;
 }
 
 const volatile = new Set([

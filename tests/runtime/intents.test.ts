@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Intents } from "../../runtime/intents.ts";
+import { hashOf, Intents } from "../../runtime/intents.ts";
 import { controllerReference } from "../../runtime/metadata.ts";
 import { settle } from "./fake_clock.ts";
 import { Harness } from "./harness.ts";
@@ -77,6 +77,19 @@ test("an intent written twice in a pass: the second is bound to what the first c
   assert.is(sizeIn(t), "9", "no conflict with its own write");
   t.server.release();
   await t.stop();
+});
+
+test("a hash does not depend on the order of keys, nor on the version of the operator", () => {
+  // Another hash for the same intent would write every object again after an upgrade of the operator.
+  assert.is(
+    hashOf({ b: [1, undefined, { z: '\u2028"é\ud800', y: undefined }], a: {}, 'ke"y': [null] }),
+    "19a53848022b7f",
+  );
+  assert.is(
+    hashOf({ 'ke"y': [null], a: {}, b: [1, null, { z: '\u2028"é\ud800' }] }),
+    "19a53848022b7f",
+  );
+  assert.is.not(hashOf({ a: [1, 2] }), hashOf({ a: [2, 1] }));
 });
 
 test.run();
