@@ -7,12 +7,22 @@
  */
 import type { Secret } from "../types/core/v1.ts";
 import { type Database, type OwnerReference } from "./database.ts";
-import { identityOf, namesOf, ownedMetadata, postgresPort } from "./names.ts";
+import { annotation, identityOf, namesOf, ownedMetadata, postgresPort } from "./names.ts";
 import { belongsToOthers, isOfDatabase, markOf, type Problem, type Sight } from "./sight.ts";
 
 /** The role and the database that every new Database has for its application. */
 export const applicationRole = "app";
 export const applicationDatabase = "app";
+
+/** The roles that Patroni itself uses. */
+export const systemRoles = { superuser: "postgres", replication: "replicator", rewind: "rewinder" } as const;
+
+/** Keys of the Secret with the passwords that open a connection, by role; the superuser's socket asks for none. */
+export const passwordKeys = {
+  [applicationRole]: "password",
+  [systemRoles.replication]: "replication-password",
+  [systemRoles.rewind]: "rewind-password",
+} as const;
 
 /** Fresh random texts, one for each role; made by the caller, which owns the randomness. */
 export interface Passwords {
@@ -101,4 +111,42 @@ export function credentialsProblem({ database, patroni, claims, secrets }: Sight
   return missing.length === 0
     ? undefined
     : lost(`lacks ${missing.join(", ")}: restore it, the data goes with these passwords`);
+}
+
+/**
+ * What to tell when the Secret has other passwords than PostgreSQL, as the agent of the primary says
+ * (credentials_agent.ts): somebody edited or replaced it. Neither side is changed. Members that run go on with what they began
+ * with; one that is restarted could not follow the primary, so none is.
+ *
+ * The password of `app` is not held against the Secret once spec.users names that role: it follows the Secret then.
+ */
+export function credentialsChanged({ database, patroni, pods }: Sight): Problem | undefined {
+  const primary = pods.find(({ metadata }) => metadata.name === patroni.primary);
+  const refused = refusedRoles(primary?.metadata.annotations?.[annotation.credentials]);
+  const follows = database.spec.users?.some(({ name }) => name === applicationRole);
+  const roles = refused.filter((role) => role !== applicationRole || !follows);
+  if (roles.length === 0) return undefined;
+  const stops = roles.some((role) => role !== applicationRole);
+  const keys = roles.map((role) => `${passwordKeys[role]} is not the password of role ${role}`).join(", ");
+  const remedies = [
+    "put the old one back",
+    ...(roles.includes(applicationRole)
+      ? [`name ${applicationRole} in spec.users, and its role gets the new one`]
+      : []),
+  ].join(", or ");
+  const message =
+    `Secret "${namesOf(database.metadata.name).credentials}": ${keys} in PostgreSQL: ${remedies}` +
+    (stops ? "; no member is restarted meanwhile, as it could not replicate" : "");
+  return { reason: "CredentialsChanged", message, stops };
+}
+
+/** The agent's report: only names that are known are passed on. */
+function refusedRoles(report: string | undefined): (keyof typeof passwordKeys)[] {
+  const roles = Object.keys(passwordKeys) as (keyof typeof passwordKeys)[];
+  try {
+    const { refused } = JSON.parse(report ?? "{}") as { refused?: unknown };
+    return Array.isArray(refused) ? roles.filter((role) => refused.includes(role)) : [];
+  } catch {
+    return []; // not JSON: the agent's next report replaces it
+  }
 }

@@ -14,6 +14,7 @@ export * from "./backup_scripts.ts";
 export * from "./backups.ts";
 export * from "./claims.ts";
 export * from "./credentials.ts";
+export * from "./credentials_agent.ts";
 export * from "./database.ts";
 export * from "./decide.ts";
 export * from "./disruption_budget.ts";

@@ -58,6 +58,8 @@ export const annotation = {
   volume: `${group}/volume`,
   /** On a member's pod: its agent's report on users and databases. */
   roles: `${group}/roles`,
+  /** On the primary's pod, by its agent: roles whose password in the Secret is not the server's (credentials_agent.ts). */
+  credentials: `${group}/credentials`,
   /** On a Database: any new value restarts all members, one after the other. Kept on the pod template. */
   restart: `${group}/restart`,
   /** On a Database: "true" stops everything but the status. */

@@ -10,6 +10,8 @@ import { agent, memberLibrary } from "./agent.ts";
 import { tlsAgent } from "./tls_agent.ts";
 import { backupAgent } from "./backup_agent.ts";
 import { backupOrder } from "./backup_scripts.ts";
+import { systemRoles } from "./credentials.ts";
+import { credentialsAgent } from "./credentials_agent.ts";
 import { type Database, type OwnerReference } from "./database.ts";
 import { drill } from "./drill.ts";
 import { dynamicConfig, type Json, timing } from "./dynamic_config.ts";
@@ -38,9 +40,6 @@ import {
 } from "./upgrade_scripts.ts";
 import { usersAgent } from "./users_agent.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
-
-/** The roles that Patroni itself uses. */
-export const systemRoles = { superuser: "postgres", replication: "replicator", rewind: "rewinder" } as const;
 
 /**
  * Patroni's local configuration, without passwords and without what differs between members: the name and the
@@ -132,6 +131,7 @@ export function desiredPatroniConfigMap(
         "upgrade_agent",
         "users_agent",
         "tls_agent",
+        "credentials_agent",
         ...(isMonitored(database) ? ["exporter_agent"] : []),
       ]),
       "member.py": memberLibrary,
@@ -141,6 +141,7 @@ export function desiredPatroniConfigMap(
       "repository.py": repositoryLibrary,
       "users_agent.py": usersAgent,
       "tls_agent.py": tlsAgent,
+      "credentials_agent.py": credentialsAgent,
       "backup.py": backupOrder,
       "restore.py": restore,
       "drill.py": drill,

@@ -22,7 +22,7 @@ import { roleBindings, roles } from "../types/rbac.authorization.k8s.io/v1.ts";
 import { type BackupOrders, backupOrders } from "./backup_jobs.ts";
 import { type Remount, remountOf } from "./remount.ts";
 import { cronJobNames, desiredBackupJob, desiredBackupService, desiredCronJobs } from "./backups.ts";
-import { credentialsProblem, desiredCredentials, type Passwords } from "./credentials.ts";
+import { credentialsChanged, credentialsProblem, desiredCredentials, type Passwords } from "./credentials.ts";
 import { type OwnerReference, sizeOf } from "./database.ts";
 import type { Step } from "./decide.ts";
 import { deletedClaims } from "./claims.ts";
@@ -128,6 +128,7 @@ export function planOf(sight: Sight, step: Step, options: PlanOptions): Plan {
     imageProblem(sight, options.nowMs) ?? [],
     unreadableState(sight) ?? [],
     deletedClaims(sight) ?? [],
+    credentialsChanged(sight) ?? [],
     tls.problems,
     stops ?? [],
   ].flat();

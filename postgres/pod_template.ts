@@ -229,6 +229,7 @@ function agentContainer(image: string, claims: RepositoryClaims) {
       { name: tlsVolume, mountPath: folder.tls, readOnly: true },
       { name: "backup", mountPath: backupFolder, readOnly: true },
       { name: "roles", mountPath: rolesFolder, readOnly: true },
+      { name: "credentials", mountPath: folder.credentials, readOnly: true },
       { name: "agent-tmp", mountPath: "/tmp" },
       ...repositoryMounts(claims),
     ],

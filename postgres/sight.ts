@@ -306,6 +306,7 @@ export function podFacts(pod: StoredPod): unknown {
     pod.metadata?.annotations?.[annotation.server],
     pod.metadata?.annotations?.[annotation.backup],
     pod.metadata?.annotations?.[annotation.roles],
+    pod.metadata?.annotations?.[annotation.credentials],
     pod.metadata?.annotations?.[annotation.tls],
     pod.metadata?.annotations?.[annotation.used],
     pod.status?.startTime,

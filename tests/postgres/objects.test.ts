@@ -246,13 +246,13 @@ test("a pod passes the Pod Security level restricted, with a read-only root", ()
   }
 });
 
-test("only the container that runs Patroni has the passwords; it and the agent have the token", () => {
+test("only the container that runs Patroni, and the agent, have the passwords and the token", () => {
   const { spec } = desiredStatefulSet(databaseOf(), owner).spec.template;
   assert.is(spec.automountServiceAccountToken, false);
   const holders = (volume: string) =>
     [...spec.initContainers, ...spec.containers]
       .filter(({ volumeMounts }) => volumeMounts.some(({ name }) => name === volume)).map(({ name }) => name);
-  assert.equal(holders("credentials"), ["postgres"]);
+  assert.equal(holders("credentials"), ["postgres", "agent"]);
   assert.equal(holders("token"), ["postgres", "agent"]);
 });
 

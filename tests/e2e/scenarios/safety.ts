@@ -115,6 +115,53 @@ async function secretLost(run: Run): Promise<void> {
   await ready(kubectl, name, bar.ready);
 }
 
+/** The kubelet mounts a changed Secret after 60 to 90 s, the agent looks each 30 s; in milliseconds. */
+const mountedMs = 150_000;
+
+async function secretEdited(run: Run): Promise<void> {
+  const { kubectl } = run;
+  const of = "edited";
+  await ensure(run, of);
+  const secretName = `${of}-credentials`;
+  const read = async () => (await kubectl.get("secret", secretName))!["data"] as Record<string, string>;
+  const patch = async (what: string, target: string, body: unknown) => {
+    await kubectl.run(["patch", what, target, "--type=merge", "--patch-file=/dev/stdin"], {
+      input: JSON.stringify(body),
+    });
+  };
+  const before = await read();
+  const data = { password: btoa("edited by hand"), "replication-password": btoa("also edited") };
+  const pods = async () => (await members(kubectl, of)).map(({ metadata }) => metadata.uid).join();
+  const started = await pods();
+  const outcome = await underWrites(run, of, 3, async () => {
+    const editedMs = Date.now();
+    await patch("secret", secretName, { data });
+    const message = await notReady(run, of, /^CredentialsChanged$/, mountedMs);
+    run.figure("passwords edited by hand: told after", Date.now() - editedMs, "ms", mountedMs);
+    check(message.includes("role app") && message.includes("role replicator"), message);
+    check(conditionOf(await kubectl.get("databases", of), "Blocked")?.status === "True", "not Blocked");
+    await kubectl.run(["annotate", "databases", of, `app.example.com/restart=${Date.now().toString(36)}`]);
+    const endMs = Date.now() + 15_000;
+    await until(30_000, "15 s with a restart that is asked for", async () => {
+      check(await pods() === started, "a member was restarted that could not replicate");
+      return Date.now() > endMs;
+    }, 1_000);
+    const edited = await read();
+    check(
+      edited["password"] === data.password && edited["superuser-password"] === before["superuser-password"],
+      "the operator wrote passwords",
+    );
+    await patch("secret", secretName, {
+      data: { "replication-password": before["replication-password"] },
+    });
+    await patch("databases", of, { spec: { users: [{ name: "app" }] } });
+    await ready(kubectl, of, mountedMs + bar.ready);
+  }, { readyTimeoutMs: mountedMs + bar.ready });
+  run.figure("acknowledged rows, none lost", outcome.written.acknowledged.length, "rows");
+  check(await pods() !== started, "the restart that was asked for was forgotten");
+  await discard(run, of);
+}
+
 async function conflict(run: Run): Promise<void> {
   const { kubectl } = run;
   const foreign = {
@@ -314,6 +361,11 @@ export const safety: Scenario[] = [
   { name: "drift", what: "owned objects that were deleted or edited come back", run: drift },
   { name: "statefulset", what: "a lost StatefulSet comes back without a restart", run: statefulSetLost },
   { name: "secret", what: "lost credentials are never made anew while there is data", run: secretLost },
+  {
+    name: "edited",
+    what: "a password edited by hand is told, restarts nobody, and is taken over when asked for",
+    run: secretEdited,
+  },
   { name: "secrets", what: "no password in logs, events, status, environment or arguments", run: restricted },
   { name: "operator", what: "the operator is killed during a roll: same end", run: operatorKilled },
   {
