@@ -185,13 +185,16 @@ export const reportCommand = `python3 ${folder.config}/report.py`;
  * of its pod would not do: Patroni's REST API restarts it; only this pod's own is asked. When another parameter waits
  * too, the standbys have to run with it first: a value that does not work must not stop the primary. Where there is no
  * standby it is tried on empty data instead (trial.ts), and what came of that is told, too.
- * Patroni ends an earlier run when the next reload comes, so every run looks anew.
+ * Patroni ends an earlier run when the next reload comes, at any moment, so every run looks anew; that of a start goes on
+ * beside that of a reload, so one looks at a time. What Patroni says waits may still be of before the reload: a run goes on
+ * for as long as anything waits, and tries whatever that is by then.
  *
  * Source: PostgreSQL's documentation, "Hot Standby", "Administrator's Overview".
  */
 export const report =
   `"""Tells on this pod what its server made of its parameters; restarts a primary whose parameters were lowered."""
 import base64
+import fcntl
 import json
 import os
 import ssl
@@ -255,11 +258,7 @@ def query(statement):
 def note(tried=None):
     """Writes what changed on the pod. A refused value stays noted: the operator takes it out of the file."""
     found = {**json.loads(query(QUERY)), "tries": True}
-    try:
-        with open(NOTED, encoding="utf-8") as file:
-            before = json.load(file)
-    except FileNotFoundError:
-        before = {"refused": {}}
+    before = last_note()
     found["refused"] = {**before["refused"], **found["refused"]}
     if tried:
         tried["refused"] = {**before.get("trial", {}).get("refused", {}), **tried["refused"]}
@@ -269,8 +268,18 @@ def note(tried=None):
         return
     annotations = {"${annotation.server}": json.dumps(found)}
     kubernetes("/" + os.environ["HOSTNAME"], {"metadata": {"annotations": annotations}}, "PATCH")
-    with open(NOTED, "w", encoding="utf-8") as file:
+    # Patroni may end this program at any moment: half a file would be no note.
+    with open(NOTED + ".new", "w", encoding="utf-8") as file:
         json.dump(found, file)
+    os.replace(NOTED + ".new", NOTED)
+
+
+def last_note():
+    try:
+        with open(NOTED, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {"refused": {}}
 
 
 def waiting():
@@ -308,13 +317,16 @@ def standbys_run():
 
 
 def try_out(reasons):
-    """The only member tries what is not just lowered; true when all of it fits, or others can try it."""
+    """The only member tries what is not just lowered, once; true when all of it fits, or others can try it."""
     pending = {name: text(change["new_value"]) for name, change in reasons.items() if not lowered(name, change)}
     if not pending or others():
         return True
-    tried = trial.attempt(BINARIES, query, pending)
-    note(tried)
-    return tried["fits"] == pending
+    tried = last_note().get("trial", {"fits": {}, "refused": {}})
+    refused = {name: one["value"] for name, one in tried["refused"].items()}
+    if any(value not in (tried["fits"].get(name), refused.get(name)) for name, value in pending.items()):
+        tried = trial.attempt(BINARIES, query, pending)
+        note(tried)
+    return all(tried["fits"].get(name) == value for name, value in pending.items())
 
 
 def text(value):
@@ -331,25 +343,21 @@ def restart():
 
 def look(looks):
     """One look; true when there is nothing more to do."""
-    global noted, fits
+    global noted
     if not noted:
         note()
         noted = True
     if role != "primary":
         return True
     reasons = waiting()
-    # Others than these are not ours to restart for; whether they fit is told once.
+    # Others than these are not ours to restart for.
     waits = [lowered(name, change) for name, change in reasons.items()]
-    if reasons and fits is None:
-        fits = try_out(reasons)
-    if fits is False:
-        return True
     # Each member notes within seconds on its pod what waits on it.
-    if waits and (all(waits) or any(waits) and looks > 8 and standbys_run()):
+    if try_out(reasons) and waits and (all(waits) or any(waits) and looks > 8 and standbys_run()):
         restart()
         return True
     # Patroni is as slow as its node to tell what waits.
-    return looks > (3 if reasons else 10) and not any(waits)
+    return looks > 20 and not reasons
 
 
 def server_runs():
@@ -370,15 +378,17 @@ def pause(seconds):
 
 # Patroni looks a second after the reload which parameters wait for a restart.
 pause(2)
-noted, fits = False, None
+noted = False
 for looks in range(100):
     try:
-        if not server_runs() or look(looks):
-            break
+        with open(NOTED + ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not server_runs() or look(looks):
+                break
     except Exception as error:
         # The API server or Patroni is away for a moment, and nobody calls again.
         print("report.py: %s: %s" % (type(error).__name__, str(error)[:100]), flush=True)
-    pause(2 if looks < 12 else 8)
+    pause(2 if looks < 12 else 8 if looks < 40 else 60)
 `;
 
 /** Settings of a session with which no text of its statements is logged, sampled or counted: some hold passwords. */

@@ -20,6 +20,10 @@ interface Scene {
   role: "primary" | "replica";
   /** What waits on this member, and on the others. */
   own: Changes;
+  /** What Patroni says of this member the first times, as it is of before the reload. */
+  stale?: Changes;
+  /** How often the others are seen; for ever unless told. */
+  othersSeen?: number;
   others?: Changes[];
   /** State of the others. */
   replication?: string;
@@ -30,6 +34,8 @@ interface Scene {
   stopped?: boolean;
   /** How often it is called; twice: with what the first run left behind. */
   runs?: number;
+  /** The runs are at the same time, as those of a start and a reload are. */
+  together?: boolean;
 }
 
 interface Seen {
@@ -48,7 +54,10 @@ async function play(
   {
     role,
     own,
+    stale,
     others = [],
+    othersSeen = Infinity,
+    together = false,
     replication = "streaming",
     refused = {},
     runs = 1,
@@ -58,15 +67,16 @@ async function play(
 ): Promise<Seen> {
   const root = mkdtempSync(join(tmpdir(), "report-")), gone = mkdtempSync(join(tmpdir(), "report-"));
   const seen: Seen = { restarts: [], notes: [], selectors: [] };
-  let left = failures;
+  let left = failures, asked = 0;
   const server = createServer((request, response) => {
     let body = "";
     if (left-- > 0) return response.writeHead(503).end();
     request.setEncoding("utf8").on("data", (chunk: string) => body += chunk).on("end", () => {
       const url = new URL(request.url ?? "", "http://localhost");
       if (url.pathname === "/patroni") {
+        const waits = stale && asked++ < 3 ? stale : own;
         response.end(
-          JSON.stringify(Object.keys(own).length > 0 ? { pending_restart_reason: reasons(own) } : {}),
+          JSON.stringify(Object.keys(waits).length > 0 ? { pending_restart_reason: reasons(waits) } : {}),
         );
       } else if (url.pathname === "/restart") {
         seen.restarts.push({ authorization: request.headers.authorization, body: JSON.parse(body) });
@@ -77,7 +87,7 @@ async function play(
         response.end("{}");
       } else if (url.pathname === "/api/v1/namespaces/shop/pods") {
         seen.selectors.push(url.searchParams.get("labelSelector"));
-        const items = others.map((changes, index) => ({
+        const items = (seen.selectors.length > othersSeen ? [] : others).map((changes, index) => ({
           metadata: {
             name: `orders-${index + 1}`,
             annotations: {
@@ -105,7 +115,9 @@ async function play(
         *"context = 'postmaster'"*) echo '{"shared_buffers": "128MB", "max_connections": "100"}' ;;
         *) echo '${JSON.stringify(found)}' ;;
       esac`,
-      initdb: `mkdir -p "$2"`,
+      // Two trials at a time would take each other's data away.
+      initdb:
+        `mkdir "${root}/one-at-a-time" || exit 1; mkdir -p "$2"; sleep 0.3; rmdir "${root}/one-at-a-time"`,
       // As PostgreSQL says it.
       postgres: `case "$*" in
         *shared_buffers=256GB*) echo "FATAL:  could not map anonymous shared memory: Cannot allocate memory" >&2; exit 1 ;;
@@ -128,8 +140,11 @@ async function play(
     const program = report.replaceAll(tokenFolder, root).replaceAll(folder.config, root)
       .replaceAll(folder.credentials, root).replaceAll(folder.run, root).replaceAll(dataFolder, root)
       .replaceAll("http://localhost:8008", `http://127.0.0.1:${port}`)
-      .replaceAll("https://%s", "http://%s").replaceAll(/time\.sleep\([^)]*\)/g, "pass");
-    for (let run = 0; run < runs; run++) {
+      .replaceAll("https://%s", "http://%s").replace("range(100)", "range(30)").replaceAll(
+        /time\.sleep\([^)]*\)/g,
+        "pass",
+      );
+    const runOnce = async () => {
       const env = {
         PATH: process.env["PATH"] ?? "",
         HOSTNAME: "orders-0",
@@ -146,7 +161,10 @@ async function play(
       const code = await within(20_000, new Promise((done) => child.on("close", done)), "the program");
       assert.is(code, 0, text);
       assert.not.ok(text.includes("secret") || text.includes("token-of-the-pod"), "a secret was printed");
-    }
+      if (failures === 0) assert.not.match(text, /Error/);
+    };
+    if (together) await Promise.all(Array.from({ length: runs }, runOnce));
+    else for (let run = 0; run < runs; run++) await runOnce();
     assert.is(existsSync(join(root, "server.json")), !stopped);
     assert.not.ok(existsSync(join(root, "trial")), "the data of the trial is left");
   } finally {
@@ -241,6 +259,24 @@ for (
     assert.equal(restarts, []);
   });
 }
+
+const fine = { fits: { shared_buffers: "256MB" }, refused: {} };
+
+test("report: what waits is tried also when Patroni tells at first what waited before the reload", async () => {
+  const stale: Changes = { shared_preload_libraries: ["", "missing"], ...beyond };
+  const { notes } = await play({ role: "primary", own: buffers, stale });
+  assert.equal((notes.at(-1)?.["trial"] as { fits: unknown }).fits, fine.fits);
+});
+
+test("report: the last member tries what waits once the others are gone", async () => {
+  const { notes } = await play({ role: "primary", own: buffers, others: [buffers], othersSeen: 5 });
+  assert.equal(notes.at(-1)?.["trial"], fine);
+});
+
+test("report: of two runs at the same time one tries, and both know what came of it", async () => {
+  const { notes } = await play({ role: "primary", own: buffers, runs: 2, together: true });
+  assert.equal(notes.filter((note) => "trial" in note).map((note) => note["trial"]), [fine]);
+});
 
 test("report: it ends with the server, as Patroni waits for it when the pod is to end", async () => {
   assert.equal(await play({ role: "primary", own: down, stopped: true }), {
