@@ -98,6 +98,8 @@ import {
   measurementHelp,
   namesOf,
   notTakenOver,
+  ordinalsPatch,
+  orphansOf,
   othersSecrets,
   type Plan,
   planOf,
@@ -418,9 +420,8 @@ export class DatabaseReconciler {
     const { name, namespace } = database.metadata;
     log.info(step.message, { step: step.kind, reason: step.reason });
     if (step.kind === "scale") {
-      const { effective } = effectiveDatabase(live);
       const options = this.#planOptions(database, now());
-      const desired = wantedStatefulSet(live, effective, step.replicas, options);
+      const desired = wantedStatefulSet(live, effectiveDatabase(live).effective, step, options);
       const outcome = await this.#intents.apply(statefulSets, desired, database, client);
       if (outcome.kind !== "applied") return;
     } else if (step.kind === "restart") {
@@ -465,15 +466,14 @@ export class DatabaseReconciler {
     if (ours && step.kind === "scale") {
       await client.patch(statefulSets, { namespace, name: statefulSet.metadata!.name! }, {
         metadata: { resourceVersion: statefulSet.metadata!.resourceVersion },
-        spec: { replicas: step.replicas },
+        spec: ordinalsPatch(step),
       });
     }
     // Nobody else may be left who works on the data: a Database made again would start on it.
     for (const job of upgradeJobs(sight)) await deleteAsRead(client, jobs, job);
     if (members.length > 0 || worksOnData(sight)) {
       // Without their StatefulSet nobody else stops them.
-      const orphans = ours ? [] : members.filter((pod) => !pod.metadata?.deletionTimestamp);
-      for (const pod of orphans) await deleteAsRead(client, pods, pod);
+      for (const pod of ours ? [] : orphansOf(sight)) await deleteAsRead(client, pods, pod);
       await this.#report(sight, step, context);
       return { requeueAfterMs: 5_000 };
     }

@@ -11,6 +11,7 @@
 import { maximumLagBytes, timing } from "./dynamic_config.ts";
 import type { ImageTrial } from "./image_trial.ts";
 import { failedStates, type Member } from "./observe.ts";
+import type { Ordinals } from "./stateful_set.ts";
 import type { Trouble } from "./trouble.ts";
 import type { UpgradeAction, UpgradeSeen } from "./upgrade.ts";
 
@@ -45,8 +46,10 @@ export interface Situation {
   readonly wanted: number;
   /** The Database is being deleted: availability no longer counts, the data still does. */
   readonly deleting: boolean;
-  /** Pods that the StatefulSet is told to run; undefined: there is no StatefulSet. */
+  /** The StatefulSet is told to run the members below this ordinal; undefined: there is no StatefulSet. */
   readonly replicas: number | undefined;
+  /** The lowest ordinal that it is told to run: 0 unless the member that led last is alone. */
+  readonly first?: number;
   /** The StatefulSet controller has seen the newest template and size. */
   readonly settled: boolean;
   /** There is data: it was initialized once. */
@@ -87,14 +90,17 @@ export type Step =
   & (
     | { readonly kind: "done" }
     | { readonly kind: "wait" }
-    | { readonly kind: "scale"; readonly replicas: number }
+    | { readonly kind: "scale" } & Ordinals
     | { readonly kind: "restart"; readonly pod: string }
     | { readonly kind: "switchover"; readonly from: string; readonly to: string }
     | { readonly kind: "upgrade"; readonly action: UpgradeAction }
   );
 
-/** Longest wait for the first member of a sleeping Database to lead before the others, which may be ahead, are started too. */
-const wakeAloneMs = 60_000;
+/**
+ * Longest wait, in milliseconds, for the member that led last to lead again before the others are started too. Where commits
+ * wait for a standby Patroni knows who else has all of them; else one of the others would lead without the last ones.
+ */
+const wakeAloneMs = { durable: 60_000, async: 300_000 } as const;
 
 /** A switchover that Patroni dropped is not asked for again at once, in milliseconds: two of its loops. */
 const switchoverAgainMs = 2 * timing.loopWait * 1000;
@@ -109,12 +115,17 @@ export function decide(seen: Situation): Step {
   return keepData(seen, step) ?? askLater(seen, step) ?? step;
 }
 
+function runs(ordinal: number, { replicas, first = 0 }: Ordinals): boolean {
+  return ordinal >= first && ordinal < replicas;
+}
+
 /** A member whose claim is deleted is not stopped: the claim, and the data on it, would go with its pod. */
-function keepData({ members, replicas = 0, deleting }: Situation, step: Step): Step | undefined {
+function keepData({ members, replicas = 0, first = 0, deleting }: Situation, step: Step): Step | undefined {
   if (deleting) return undefined;
   const stops = ({ name, ordinal }: MemberSeen) =>
-    step.kind === "restart" ? step.pod === name : step.kind === "scale" && ordinal >= step.replicas &&
-      ordinal < replicas;
+    step.kind === "restart"
+      ? step.pod === name
+      : step.kind === "scale" && runs(ordinal, { replicas, first }) && !runs(ordinal, step);
   const kept = members.find((member) => member.losesData && stops(member));
   return kept && wait("ClaimDeleted", `${kept.name} is not stopped, as its data would go with it`);
 }
@@ -161,9 +172,12 @@ function exclude({ upgrade, deleting }: Situation): Step | undefined {
 
 /** The Job is there, and runs when all members are gone: the replicas first, then the primary, from the first ordinal. */
 function goOffline(seen: Situation): Step | undefined {
-  const { upgrade: { job, back, from, to } = {}, members, replicas = 0, deleting } = seen;
+  const { upgrade: { job, back, from, to } = {}, members, replicas = 0, first = 0, lastPrimary, deleting } =
+    seen;
   const isBack = back?.state === "suspended";
   if (!(isBack || job?.state === "suspended") || deleting) return undefined;
+  // Another member that led meanwhile has more of the data than the first: it leads again, and hands over.
+  if (first > 0 || (replicas === 0 && ordinalIn(lastPrimary ?? "") > 0)) return undefined;
   if (replicas === 0 && members.length === 0) {
     return act(
       "run",
@@ -222,20 +236,24 @@ function create(seen: Situation): Step | undefined {
   if (seen.replicas !== undefined || seen.deleting) return undefined;
   // Members that outlived their StatefulSet are taken over, not stopped.
   const there = Math.max(0, ...seen.members.map((member) => member.ordinal + 1));
-  const replicas = Math.max(firstReplicas(seen), there);
-  return {
-    kind: "scale",
-    replicas,
-    reason: "Creating",
-    message: `Creating ${replicas} of ${seen.wanted} members`,
-  };
+  if (there === 0) return start(seen);
+  const replicas = Math.max(wake(seen).replicas, there);
+  const message = `Creating ${replicas} of ${seen.wanted} members`;
+  return { kind: "scale", replicas, reason: "Creating", message };
+}
+
+function start(seen: Situation): Step {
+  const { initialized, wanted } = seen, members = wake(seen);
+  const which = initialized ? `member ${members.first}, which led last` : `${wanted} members`;
+  return { kind: "scale", ...members, reason: "Creating", message: `Starting ${which}` };
 }
 
 /** Data must be led by the member that has all of it: it starts before the others can elect one. */
-function firstReplicas({ initialized, lastPrimary, wanted }: Situation): number {
-  if (!initialized) return wanted;
+function wake({ initialized, lastPrimary = "", wanted }: Situation): Ordinals {
+  if (!initialized) return { replicas: wanted };
   // Also where fewer are wanted: it leads first, and then hands over to one of those that stay.
-  return lastPrimary === undefined ? 1 : ordinalIn(lastPrimary) + 1;
+  const first = ordinalIn(lastPrimary);
+  return { replicas: first + 1, first };
 }
 
 function ordinalIn(member: string): number {
@@ -304,47 +322,34 @@ function settle(seen: Situation): Step | undefined {
 }
 
 function grow(seen: Situation): Step | undefined {
-  const { replicas = 0, wanted, members } = seen;
-  if (replicas >= wanted) return undefined;
-  if (replicas === 0) {
-    const first = firstReplicas(seen);
-    const message = `Starting ${first} of ${wanted} members`;
-    return { kind: "scale", replicas: first, reason: "Creating", message };
-  }
+  const { replicas = 0, first = 0, wanted, members } = seen;
+  if (wanted === 0 || (replicas >= wanted && first === 0)) return undefined;
+  if (replicas === 0) return start(seen);
   const oldestMs = Math.min(...members.map((member) => member.createdMs ?? seen.nowMs));
   const { unproven } = seen.upgrade ?? {};
-  if (seen.initialized && !seen.primary && (unproven || !(seen.nowMs - oldestMs >= wakeAloneMs))) {
+  const patienceMs = seen.durable ? wakeAloneMs.durable : wakeAloneMs.async;
+  if (seen.initialized && !seen.primary && (unproven || !(seen.nowMs - oldestMs >= patienceMs))) {
     const troubled = members.find((member) => member.trouble);
     if (troubled?.trouble) return inTrouble(troubled.name, troubled.trouble);
     return wait(
       "Creating",
       members.length === 0
-        ? `Starting with ${replicas} of ${wanted} members: the StatefulSet has made no pod yet`
-        : `Starting with ${replicas} of ${wanted} members: waiting for a primary among them`,
+        ? `Starting with ${replicas - first} of ${wanted} members: the StatefulSet has made no pod yet`
+        : `Starting with ${replicas - first} of ${wanted} members: waiting for a primary among them`,
     );
   }
-  const message = `Starting ${wanted - replicas} more of ${wanted} members`;
-  return { kind: "scale", replicas: wanted, reason: "ScalingUp", message };
+  const all = Math.max(replicas, wanted);
+  const message = `Starting ${all - replicas + first} more of ${wanted} members`;
+  return { kind: "scale", replicas: all, reason: "ScalingUp", message };
 }
 
 /** The highest ordinals go, one at a time; the primary never with them, and nobody while one that stays is not well. */
 function shrink(seen: Situation): Step | undefined {
-  const { replicas = 0, wanted, members, primary, deleting } = seen;
+  const { replicas = 0, first = 0, wanted, members, primary, deleting } = seen;
   if (replicas <= wanted) return leaving(seen);
-  if (deleting) {
-    const going = leaving(seen);
-    if (going) return going;
-    const keep = primary === undefined ? 0 : ordinalIn(primary) + 1;
-    const next = replicas > keep && members.length > 0 ? keep : 0;
-    return {
-      kind: "scale",
-      replicas: next,
-      reason: "Deleting",
-      message: "Stopping the members, replicas first",
-    };
-  }
+  if (deleting) return stopAll(seen);
   const keep = Math.max(1, wanted);
-  if (replicas === 1) {
+  if (replicas - first === 1) {
     return {
       kind: "scale",
       replicas: 0,
@@ -377,9 +382,19 @@ function shrink(seen: Situation): Step | undefined {
   return { kind: "scale", replicas: replicas - 1, reason: "ScalingDown", message };
 }
 
-/** Members beyond the StatefulSet's size are on their way out. */
-function leaving({ members, replicas = 0, deleting, wanted }: Situation): Step | undefined {
-  const going = members.filter((member) => member.ordinal >= replicas).map((member) => member.name);
+/** The replicas stop first, whatever their ordinals, so that nobody is left without a commit of the primary when that stops. */
+function stopAll(seen: Situation): Step {
+  const { members, primary } = seen;
+  const others = primary !== undefined && members.length > 1;
+  const first = ordinalIn(primary ?? "");
+  const rest = others ? { replicas: first + 1, first } : { replicas: 0 };
+  const message = "Stopping the members, replicas first";
+  return leaving(seen) ?? { kind: "scale", ...rest, reason: "Deleting", message };
+}
+
+/** Members that the StatefulSet is not told to run are on their way out. */
+function leaving({ members, replicas = 0, first = 0, deleting, wanted }: Situation): Step | undefined {
+  const going = members.filter(({ ordinal }) => !runs(ordinal, { replicas, first })).map(({ name }) => name);
   if (going.length === 0) return undefined;
   const reason = deleting ? "Deleting" : "ScalingDown";
   return wait(reason, `${going.join(", ")} ${wanted === 0 ? "stops" : "is being removed"}`);
@@ -387,8 +402,9 @@ function leaving({ members, replicas = 0, deleting, wanted }: Situation): Step |
 
 /** Nothing is restarted while a member is missing or not serving: that would make two. */
 function heal(
-  { members, replicas = 0, primary, initialized, staleLock, parameters = [] }: Situation,
+  { members, replicas: end = 0, first = 0, primary, initialized, staleLock, parameters = [] }: Situation,
 ): Step | undefined {
+  const replicas = end - first;
   if (replicas === 0) return undefined;
   const unwell = members.filter((member) => !isServing(member));
   if (unwell.length === 0 && members.length >= replicas && primary) return undefined;

@@ -101,6 +101,8 @@ export interface ConfigState {
   readonly major?: number;
   /** The member that led last, likewise. */
   readonly primary?: string;
+  /** The member that was promoted last, as Patroni wrote it down, also while this operator was away. */
+  readonly promoted?: string;
   /** After an upgrade: the system identifiers of the data that was replaced by it. */
   readonly replaced?: readonly string[];
 }
@@ -266,8 +268,21 @@ export function observeConfig(configMap: ConfigMapView | undefined): ConfigState
     text: annotations["config"],
     ...(/^[1-9][0-9]$/.test(major) ? { major: Number(major) } : {}),
     ...(annotations[annotation.primary] ? { primary: annotations[annotation.primary]! } : {}),
+    ...promotedIn(annotations["history"]),
     ...(replaced === "" ? {} : { replaced: replaced.split(",").filter((id) => /^[0-9]{1,20}$/.test(id)) }),
   };
+}
+
+/** Of the last line of Patroni's history: timeline, position, reason, time, and the member that began the next timeline. */
+function promotedIn(history: string | undefined): Pick<ConfigState, "promoted"> {
+  try {
+    const lines = JSON.parse(history ?? "[]") as unknown;
+    const last: unknown = Array.isArray(lines) ? lines.at(-1) : undefined;
+    const promoted = Array.isArray(last) ? text(last[4]) : undefined;
+    return promoted === undefined ? {} : { promoted };
+  } catch {
+    return {}; // not JSON: Patroni writes it anew
+  }
 }
 
 function jsonObject(source: string | undefined): Record<string, unknown> {

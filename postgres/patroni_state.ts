@@ -9,6 +9,7 @@ import type { Step } from "./decide.ts";
 import { dynamicConfig, nextDynamicConfig } from "./dynamic_config.ts";
 import { annotation, namesOf } from "./names.ts";
 import { failedStates } from "./observe.ts";
+import { ordinalsOf } from "./stateful_set.ts";
 import { dataVersion, type Problem, serverReport, type Sight } from "./sight.ts";
 import { membersHaveTls } from "./tls.ts";
 import { readVersion } from "./versions.ts";
@@ -78,8 +79,8 @@ export function configured(
   if (text === undefined || unreadableState(sight) || !(patroni.primary || failsToStart(sight))) {
     return undefined;
   }
-  const replicas = step.kind === "scale" ? step.replicas : statefulSet?.spec?.replicas ?? 0;
-  const size = Math.min(sizeOf(database), Math.max(1, replicas));
+  const { replicas = 0, first = 0 } = step.kind === "scale" ? step : ordinalsOf(statefulSet);
+  const size = Math.min(sizeOf(database), Math.max(1, replicas - first));
   const config = nextDynamicConfig(
     text,
     dynamicConfig(effective, { size, encrypted: membersHaveTls(sight) }),

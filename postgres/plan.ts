@@ -40,7 +40,7 @@ import type { Refusal } from "./requests.ts";
 import { restores } from "./restore_source.ts";
 import { desiredPodsService, desiredReadOnlyService, desiredService } from "./services.ts";
 import { effectiveDatabase, type Problem, type Sight, stateProblem } from "./sight.ts";
-import { desiredStatefulSet } from "./stateful_set.ts";
+import { desiredStatefulSet, type Ordinals, ordinalsOf } from "./stateful_set.ts";
 import { upgradeOf, upgradeProblem } from "./upgrade.ts";
 import { upgradeOrder } from "./upgrade_changes.ts";
 import { hasUsers, planUsers } from "./users.ts";
@@ -196,11 +196,11 @@ function wantedSecrets(
  */
 function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, options: PlanOptions): Wanted[] {
   const { owner } = options;
-  const present = sight.statefulSet?.spec?.replicas ?? 0;
-  const replicas = step.kind === "scale" ? step.replicas : present;
+  const { replicas: present = 0, first } = ordinalsOf(sight.statefulSet);
+  const scale = step.kind === "scale" ? step : { replicas: present, first };
   const { name } = sight.database.metadata;
   const running = sight.pods.map(({ metadata }) => 1 + (ordinalOf(name, metadata?.name ?? "") ?? -1));
-  const members = Math.max(replicas, present, sizeOf(effective), ...running);
+  const members = Math.max(scale.replicas, present, sizeOf(effective), ...running);
   const budget = desiredDisruptionBudget(effective, owner);
   const upgradeFiles = { replaced: sight.patroni.config?.replaced, upgrade: upgradeOrder(sight) };
   const store = sight.storeClaims.get(namesOf(sight.database.metadata.name).backup);
@@ -222,7 +222,7 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
     // Scaling is a step that may disturb: it is written by the step, after a second look.
     ...(step.kind === "scale" && sight.statefulSet
       ? []
-      : [{ resource: statefulSets, desired: wantedStatefulSet(sight, effective, replicas, options) }]),
+      : [{ resource: statefulSets, desired: wantedStatefulSet(sight, effective, scale, options) }]),
   ];
 }
 
@@ -230,13 +230,14 @@ function wantedServer(sight: Sight, effective: StoredDatabase, step: Step, optio
 export function wantedStatefulSet(
   sight: Sight,
   effective: StoredDatabase,
-  replicas: number,
+  { replicas, first = 0 }: Ordinals,
   { owner, imageTemplate }: PlanOptions,
 ): StatefulSet {
   const { database, statefulSet } = sight;
   const present = statefulSet?.spec;
   const desired = desiredStatefulSet(effective, owner, {
     replicas,
+    first,
     imageTemplate,
     claims: repositoryClaims(sight),
     verifies: membersHaveTls(sight),

@@ -4,8 +4,9 @@
  */
 import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
-import { annotation, claimName, namesOf } from "./names.ts";
+import { annotation, claimName, namesOf, ordinalOf } from "./names.ts";
 import type { Member } from "./observe.ts";
+import { ordinalsOf } from "./stateful_set.ts";
 import { standbyParameters } from "./scripts.ts";
 import { isReloading, serverReport, type Sight } from "./sight.ts";
 import { imageTrialOf } from "./image_trial.ts";
@@ -32,7 +33,7 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
   return {
     wanted: deleting ? 0 : sizeOf(database),
     deleting,
-    replicas: statefulSet ? statefulSet.spec?.replicas ?? 1 : undefined,
+    ...ordinalsOf(statefulSet),
     settled: statefulSet?.status?.observedGeneration === statefulSet?.metadata?.generation,
     initialized: patroni.config?.systemIdentifier !== undefined,
     members: patroni.members.map((member): MemberSeen => {
@@ -52,8 +53,9 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
     }),
     primary: patroni.primary,
     staleLock: patroni.leader && !patroni.leader.fresh ? patroni.leader : undefined,
-    // Without synchronous members Patroni keeps no other word of who led than the lock, which is given back.
-    lastPrimary: patroni.sync?.leader ?? patroni.config?.primary,
+    // Without synchronous members there is only Patroni's history, which begins with the first failover.
+    lastPrimary: [patroni.sync?.leader, patroni.config?.promoted, patroni.config?.primary]
+      .find((member) => member !== undefined && ordinalOf(name, member) !== undefined),
     durable: database.spec.durability !== "Async",
     synchronous: patroni.sync?.standbys ?? [],
     switchoverPending: isPending(failover, nowMs) && patroni.members.length > 0,

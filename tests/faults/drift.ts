@@ -55,7 +55,12 @@ function edit({ table, name, pointer, isKey }: Field): Choice {
     label: `F8 ${table} ${name}${pointer} edited`,
     isDrift: true,
     ...(isKey
-      ? { mayDiffer: new RegExp(`^P1: (${table} ${name}|/pods [^:]*|/configmaps [^:]*-failover):`) }
+      // Members are restarted for an item more, and another one leads in the end.
+      ? {
+        mayDiffer: new RegExp(
+          `^P1: (${table} ${name}|/pods [^:]*|/configmaps [^:]*-(failover|config: /metadata/annotations/[^:]*/primary)):`,
+        ),
+      }
       : {}),
     // A member too many was there for a moment; its claim is kept.
     ...(pointer === "/spec/replicas" ? { mayDiffer: /^P1: \/persistentvolume/ } : {}),

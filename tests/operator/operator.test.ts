@@ -398,6 +398,22 @@ test("a Database is deleted although its StatefulSet lost the labels", async ({ 
   assert.equal(world.names("/pods", "orders"), []);
 });
 
+test("members whose StatefulSet is gone stop in the same order when their Database is deleted", async ({ world }) => {
+  await world.apply("orders", { size: 3 });
+  await world.reason("orders", "Ready");
+  await world.apply("orders", { size: 3 }, { "app.example.com/paused": "true" });
+  const { status } = await world.reason("orders", "Paused");
+  await world.client.delete(statefulSets, inShop("orders"), { propagationPolicy: "Orphan" });
+  const gone: string[] = [];
+  const stop = world.api.subscribe(({ type, table, object }) => {
+    if (type === "DELETED" && table === "/pods") gone.push(object.metadata.name);
+  });
+  await world.client.delete(databases, inShop("orders"));
+  await until(8_000, "the Database to go", () => !world.find("app.example.com/databases", "orders"));
+  stop();
+  assert.equal([gone.length, gone.at(-1)], [3, status?.primary]);
+});
+
 test("a Database made again with durability Async starts with the member that led last", async ({ world }) => {
   await world.apply("orders", { size: 3, durability: "Async" });
   await world.reason("orders", "Ready");
@@ -408,16 +424,19 @@ test("a Database made again with durability Async starts with the member that le
     const { status } = await world.reason("orders", "Ready");
     return status?.primary === "orders-2";
   });
+  const made: string[] = [], gone: string[] = [];
+  const stop = world.api.subscribe(({ type, table, object }) => {
+    if (table !== "/pods") return;
+    if (type === "ADDED") made.push(object.metadata.name);
+    if (type === "DELETED") gone.push(object.metadata.name);
+  });
   await world.client.delete(databases, inShop("orders"));
   await until(8_000, "the Database to go", () => !world.find("app.example.com/databases", "orders"));
-  const made: string[] = [];
-  const stop = world.api.subscribe(({ type, table, object }) => {
-    if (type === "ADDED" && table === "/pods") made.push(object.metadata.name);
-  });
+  assert.equal([gone.length, gone.at(-1)], [3, "orders-2"], "the primary stops last");
   await world.apply("orders", { size: 1, durability: "Async" });
   const { status } = await world.reason("orders", "Ready");
   stop();
-  assert.equal(made.sort(), ["orders-0", "orders-1", "orders-2"]);
+  assert.equal([made.length, made[0]], [3, "orders-2"], "it starts first");
   assert.equal(status?.members?.map(({ name }) => name), ["orders-0"]);
 });
 

@@ -50,7 +50,7 @@ const old = { upToDate: false } as const;
 /** What matters of a step: its kind, what it is about, and its reason. */
 function brief(step: Step): string {
   const about = step.kind === "scale"
-    ? ` to ${step.replicas}`
+    ? ` to ${step.first ? `${step.first}..` : ""}${step.replicas}`
     : step.kind === "restart"
     ? ` ${step.pod}`
     : step.kind === "switchover"
@@ -88,6 +88,8 @@ const trial = (state: ImageTrial["state"], trouble?: Trouble): ImageTrial => ({
 });
 /** The Database stopped for an upgrade. */
 const stopped = { replicas: 0, members: [], primary: undefined, synchronous: [] } as const;
+/** The member that led last is started before the others. */
+const alone = { replicas: 2, first: 1, primary: undefined, lastPrimary: "db-1", synchronous: [] } as const;
 /** It was stopped, and its data is of 17 now. */
 const adopted = { from: 17, check: checked, job: job("succeeded", { adopted: true }) } as const;
 /** Its first member does not come up with it. */
@@ -493,19 +495,79 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     want: "scale to 3: Creating",
   },
   {
-    rule: "a re-created Database starts with the member that led last, and those below it",
+    rule: "a re-created Database starts with the member that led last, alone",
     given: { replicas: undefined, members: [], primary: undefined, lastPrimary: "db-1", wanted: 3 },
-    want: "scale to 2: Creating",
+    want: "scale to 1..2: Creating",
   },
   {
-    rule: "a Database re-created smaller starts as many as it takes for the one that led last",
+    rule: "a Database re-created smaller starts with the member that led last, too",
     given: { replicas: undefined, members: [], primary: undefined, lastPrimary: "db-2", wanted: 1 },
-    want: "scale to 3: Creating",
+    want: "scale to 2..3: Creating",
   },
   {
     rule: "a Database woken smaller does so, too",
     given: { ...stopped, lastPrimary: "db-2", wanted: 1 },
+    want: "scale to 2..3: Creating",
+  },
+  {
+    rule: "members that outlived the StatefulSet are not stopped for the one that led last",
+    given: {
+      replicas: undefined,
+      members: [member(0), member(1)],
+      primary: undefined,
+      lastPrimary: "db-2",
+    },
     want: "scale to 3: Creating",
+  },
+  {
+    rule: "the others wait until the one that led last leads",
+    given: { ...alone, members: [member(1, { ...down, createdMs: 950_000 })] },
+    want: "wait: Creating",
+  },
+  {
+    rule: "the others start when it leads",
+    given: { ...alone, primary: "db-1", members: [member(1, leads)] },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "those below it start when it leads, also where it is to be scaled away",
+    given: { ...alone, primary: "db-1", members: [member(1, leads)], wanted: 1 },
+    want: "scale to 2: ScalingUp",
+  },
+  {
+    rule: "the others start after a minute without it, as Patroni knows which of them have every commit",
+    given: { ...alone, members: [member(1, { ...down, createdMs: 930_000 })] },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "where commits wait for nobody it is waited for longer",
+    given: { ...alone, durable: false, members: [member(1, { ...down, createdMs: 930_000 })] },
+    want: "wait: Creating",
+  },
+  {
+    rule: "where commits wait for nobody it is not waited for for ever",
+    given: { ...alone, durable: false, members: [member(1, { ...down, createdMs: 690_000 })] },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "a Database that is put to sleep again before the others have started stops",
+    given: { ...alone, wanted: 0, primary: "db-1", members: [member(1, leads)] },
+    want: "scale to 0: ScalingDown",
+  },
+  {
+    rule: "data of the first member is not upgraded when another one led last",
+    given: { ...stopped, lastPrimary: "db-1", upgrade: upgrading({ check: checked, job: job("suspended") }) },
+    want: "scale to 1..2: Creating",
+  },
+  {
+    rule: "that one hands over before the upgrade goes on",
+    given: {
+      ...alone,
+      primary: "db-1",
+      members: [member(1, leads)],
+      upgrade: upgrading({ check: checked, job: job("suspended") }),
+    },
+    want: "scale to 3: ScalingUp",
   },
   {
     rule: "there the one that led last hands over before it goes",
@@ -614,9 +676,19 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     want: "done: Hibernated",
   },
   {
-    rule: "deleting stops the replicas above the primary first",
+    rule: "deleting stops the replicas first, below the primary and above it",
     given: { wanted: 0, deleting: true, primary: "db-1", members: [member(0), member(1, leads), member(2)] },
-    want: "scale to 2: Deleting",
+    want: "scale to 1..2: Deleting",
+  },
+  {
+    rule: "deleting waits until they are gone",
+    given: { ...alone, wanted: 0, deleting: true, primary: "db-1", members: [member(0), member(1, leads)] },
+    want: "wait: Deleting",
+  },
+  {
+    rule: "deleting stops the primary last",
+    given: { ...alone, wanted: 0, deleting: true, primary: "db-1", members: [member(1, leads)] },
+    want: "scale to 0: Deleting",
   },
   {
     rule: "deleting then stops the rest, however unwell",
@@ -979,7 +1051,7 @@ const isSynchronous = ({ synchronous }: Situation, { name }: MemberSeen) => sync
 
 /** What no step may ever do, whatever was seen. */
 function mustHold(seen: Situation, step: Step): void {
-  const { members, primary, replicas = 0, wanted, deleting } = seen;
+  const { members, primary, replicas = 0, first = 0, wanted, deleting } = seen;
   const serves = (member: MemberSeen) =>
     member.ready && !member.terminating && (member.name === primary || member.streaming);
   const text = `${JSON.stringify(step)} in ${JSON.stringify(seen)}`;
@@ -1002,7 +1074,7 @@ function mustHold(seen: Situation, step: Step): void {
     const leader = members.find((member) => member.name === primary);
     assert.ok(leader && serves(leader) && !deleting && seen.settled, `a primary that serves: ${text}`);
     assert.ok(
-      members.length === wanted && replicas === wanted && members.every(serves),
+      members.length === wanted && replicas === wanted && first === 0 && members.every(serves),
       `all that are wanted: ${text}`,
     );
     assert.ok(members.every((one) => one.upToDate && !one.pendingRestart), `rolled out: ${text}`);
@@ -1012,17 +1084,24 @@ function mustHold(seen: Situation, step: Step): void {
     );
     assert.ok(!seen.switchoverPending && !seen.patroniPaused, `nothing under way: ${text}`);
   }
-  if (step.kind === "scale" && step.replicas < replicas && !deleting) {
-    assert.is(step.replicas, replicas - 1, `one at a time: ${text}`);
+  const leader = members.find((member) => member.name === primary);
+  const stopped = Array.from({ length: replicas }, (_, ordinal) => ordinal).filter((ordinal) =>
+    step.kind === "scale" && ordinal >= first && (ordinal >= step.replicas || ordinal < (step.first ?? 0))
+  );
+  if (stopped.length > 0 && !deleting) {
+    const isLast = replicas - first === 1;
+    assert.is(stopped.length, 1, `one at a time: ${text}`);
     assert.ok(replicas > wanted, `never below what is wanted: ${text}`);
-    const leader = members.find((member) => member.name === primary);
-    assert.ok(replicas === 1 || (leader && leader.ordinal < step.replicas), `never the primary: ${text}`);
+    assert.ok(isLast || (leader && !stopped.includes(leader.ordinal)), `never the primary: ${text}`);
     assert.ok(
       members.filter((member) => member.ordinal < Math.max(1, wanted)).every((member) =>
-        serves(member) || replicas === 1
+        serves(member) || isLast
       ),
       `those that stay serve: ${text}`,
     );
+  }
+  if (deleting && leader && stopped.includes(leader.ordinal)) {
+    assert.is(members.length, 1, `the primary stops last: ${text}`);
   }
   if (step.kind === "switchover") {
     const target = members.find((member) => member.name === step.to)!;
@@ -1067,6 +1146,7 @@ test("no step breaks a promise, in 30,000 random situations, possible or not", (
       wanted: Math.floor(random() * 5),
       deleting: flip(0.1),
       replicas,
+      first: replicas && flip(0.2) ? replicas - 1 : 0,
       settled: flip(0.9),
       initialized: flip(0.8),
       members: leading,
@@ -1115,6 +1195,43 @@ test("every life ends where it was told to: scaled, rolled, switched over, broke
     assert.is(step.kind, "done", where);
     assert.is(model.pods.length, model.wanted, where);
     assert.ok(model.pods.every((pod) => pod.state === "serving" && pod.template === model.template), where);
+  }
+});
+
+test("whoever led last leads first after a sleep or a deletion, also where Patroni would let anybody", () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const random = randomFrom(seed);
+    const model = new Model(random);
+    model.durable = random() < 0.5;
+    const goOn = (ends: () => boolean) => {
+      for (let tick = 0; tick < 400 && !ends(); tick++) {
+        model.tick();
+        const step = decide(model.situation());
+        mustHold(model.situation(), step);
+        model.take(step);
+      }
+      assert.ok(ends(), `seed ${seed}: ${decide(model.situation()).message} ${JSON.stringify(model.pods)}`);
+    };
+    const isDone = () => decide(model.situation()).kind === "done" && model.pods.length === model.wanted;
+    model.wanted = 2 + Math.floor(random() * 3);
+    goOn(isDone);
+    model.switchoverTo = `db-${Math.floor(random() * model.wanted)}`;
+    goOn(isDone);
+    model.switchoverTo = undefined;
+    if (random() < 0.5) {
+      model.deleting = true;
+      goOn(() => model.pods.length === 0 && model.replicas === 0);
+      [model.deleting, model.replicas] = [false, undefined];
+    } else {
+      model.wanted = 0;
+      goOn(isDone);
+    }
+    const last = model.lastPrimary;
+    model.anybodyLeads = true;
+    model.wanted = 1 + Math.floor(random() * 4);
+    goOn(() => model.primary !== undefined);
+    assert.is(model.primary, last, `seed ${seed}`);
+    goOn(isDone);
   }
 });
 

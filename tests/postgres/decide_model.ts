@@ -39,6 +39,9 @@ export class Model {
   switchoverTo: string | undefined;
 
   replicas: number | undefined;
+  first = 0;
+  /** Patroni lets whoever serves lead when nobody does, as it does where commits wait for nobody. */
+  anybodyLeads = false;
   initialized = false;
   pods: Pod[] = [];
   primary: number | undefined;
@@ -54,8 +57,8 @@ export class Model {
   /** The world goes on by itself, a little, in a random order. */
   tick(): void {
     this.nowMs += 1_000;
-    const wanted = this.replicas ?? 0;
-    for (let ordinal = 0; ordinal < wanted; ordinal++) {
+    const { first, replicas: end = 0 } = this;
+    for (let ordinal = first; ordinal < end; ordinal++) {
       if (this.pods.some((pod) => pod.ordinal === ordinal)) continue;
       this.pods.push({
         ordinal,
@@ -65,7 +68,7 @@ export class Model {
         createdMs: this.nowMs,
       });
     }
-    for (const pod of this.pods) if (pod.ordinal >= wanted) pod.state = "terminating";
+    for (const pod of this.pods) if (pod.ordinal < first || pod.ordinal >= end) pod.state = "terminating";
     this.pods = this.pods.filter((pod) => pod.state !== "terminating" || this.failing.has(pod.ordinal));
     for (const pod of this.pods) {
       if (pod.state === "terminating") continue;
@@ -86,7 +89,9 @@ export class Model {
     }
     if (this.primary === undefined && serving.length > 0) {
       // A member that was down may lack commits: after a sleep only the one that led last may lead.
-      const fit = serving.filter((pod) => this.#mayLead.has(pod.ordinal) || !this.initialized);
+      const fit = serving.filter((pod) =>
+        this.anybodyLeads || this.#mayLead.has(pod.ordinal) || !this.initialized
+      );
       const next = fit[Math.floor(this.#random() * fit.length)];
       if (next) {
         this.primary = next.ordinal;
@@ -122,6 +127,7 @@ export class Model {
       wanted: this.deleting ? 0 : this.wanted,
       deleting: this.deleting,
       replicas: this.replicas,
+      first: this.first,
       settled: true,
       initialized: this.initialized,
       members,
@@ -140,7 +146,7 @@ export class Model {
 
   /** Carries out a step. */
   take(step: Step): void {
-    if (step.kind === "scale") this.replicas = step.replicas;
+    if (step.kind === "scale") [this.replicas, this.first] = [step.replicas, step.first ?? 0];
     if (step.kind === "restart") {
       const pod = this.pods.find((pod) => `db-${pod.ordinal}` === step.pod)!;
       this.pods = this.pods.filter((other) => other !== pod);

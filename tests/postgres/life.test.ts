@@ -7,6 +7,7 @@ import { annotation } from "../../postgres/names.ts";
 import { planOf } from "../../postgres/plan.ts";
 import type { Problem } from "../../postgres/sight.ts";
 import { situationOf } from "../../postgres/situation.ts";
+import { desiredStatefulSet, ordinalsOf, ordinalsPatch } from "../../postgres/stateful_set.ts";
 import { conditionsOf } from "../../postgres/status.ts";
 import { upgradeJobs } from "../../postgres/upgrade.ts";
 import { fakeCertificates } from "./fake_certificates.ts";
@@ -185,7 +186,31 @@ test("who led last is Patroni's word, and else what was written down", () => {
   const config = { [annotation.primary]: "orders-2" };
   assert.is(last({ config, sync: { leader: "orders-1" } }), "orders-1");
   assert.is(last({ config, sync: {} }), "orders-2");
+  // Written by Patroni at each promotion, also while no operator looks.
+  const history = JSON.stringify([[1, 1, "no recovery target specified", "", "orders-2"], [
+    2,
+    2,
+    "no recovery target specified",
+    "",
+    "orders-0",
+  ]]);
+  assert.is(last({ config: { ...config, history }, sync: {} }), "orders-0");
+  for (const text of ["[]", "{", "null", "[1]", "[[1,2]]", '[[1,2,"","","other"]]', '[[1,2,"","",{}]]']) {
+    assert.is(last({ config: { ...config, history: text }, sync: {} }), "orders-2", text);
+  }
   assert.is(last({}), undefined);
+});
+
+test("the members that a StatefulSet is told to run are read as they were written", () => {
+  const database = seen().database;
+  for (const ordinals of [{ replicas: 3, first: 0 }, { replicas: 3, first: 2 }, { replicas: 0, first: 0 }]) {
+    const { spec } = desiredStatefulSet(database, [], ordinals);
+    const stored = { apiVersion: "apps/v1", kind: "StatefulSet", metadata: {}, spec } as unknown;
+    assert.equal(ordinalsOf(stored as Parameters<typeof ordinalsOf>[0]), ordinals);
+    const { replicas, ordinals: { start } } = spec;
+    assert.equal(ordinalsPatch(ordinals), { replicas, ordinals: { start } });
+  }
+  assert.equal(ordinalsOf(undefined), { replicas: undefined, first: 0 });
 });
 
 test("a Database that is deleted takes the Jobs of its upgrade with it, and no other", () => {

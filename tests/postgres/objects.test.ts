@@ -203,6 +203,7 @@ test("the StatefulSet decides nothing: parallel, restarted by deletion, claims k
     updateStrategy: { type: "OnDelete" },
     persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
     revisionHistoryLimit: 3,
+    ordinals: { start: 0 },
     selector: {
       matchLabels: { "app.example.com/database": "orders", "app.example.com/component": "postgres" },
     },
