@@ -17,22 +17,28 @@ import type { OwnerReference } from "./database.ts";
 import { annotation, namesOf, ownedMetadata } from "./names.ts";
 import { belongsToOthers, isOfDatabase, type Problem, type Sight } from "./sight.ts";
 
-/** A certificate and its private key, in PEM. */
+/** A certificate and its private key, both in PEM; a key that was issued is PKCS #8. */
 export interface KeyPair {
   readonly certificate: string;
   readonly key: string;
 }
 
+/** What a certificate should say. */
+export interface IssueRequest {
+  /** Common name of the subject; at most 64 letters go into it. */
+  readonly subject: string;
+  /** DNS names that it is valid for; without any it is an authority. */
+  readonly names: readonly string[];
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  /** Who signs; without one it signs itself. */
+  readonly issuer?: KeyPair | undefined;
+}
+
 /** What is needed of X.509, which is not rendering: see x509.ts. */
 export interface Certificates {
-  /** Issues a certificate with a new key; without names an authority, without issuer signed by itself. */
-  issue(request: {
-    readonly subject: string;
-    readonly names: readonly string[];
-    readonly notBeforeMs: number;
-    readonly notAfterMs: number;
-    readonly issuer?: KeyPair | undefined;
-  }): KeyPair;
+  /** Issues a certificate with a new key. */
+  issue(request: IssueRequest): KeyPair;
   /** Reads the first certificate of a text; throws SyntaxError for what is none. */
   read(text: string): CertificateFacts;
   /** The public key that belongs to a private one; throws SyntaxError for what is none. */
@@ -52,9 +58,11 @@ export interface Certificates {
 export interface CertificateFacts {
   /** SHA-256 of it, in lower-case hexadecimal digits. */
   readonly fingerprint: string;
+  /** DNS names that it is valid for. */
   readonly names: readonly string[];
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** The public key (SubjectPublicKeyInfo, DER), in base64. */
   readonly publicKey: string;
 }
 

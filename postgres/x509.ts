@@ -15,6 +15,7 @@ import {
   X509Certificate,
 } from "node:crypto";
 import * as der from "./der.ts";
+import type { CertificateFacts, IssueRequest, KeyPair } from "./tls.ts";
 
 /** Object identifiers of RFC 5280 and, of the signature, RFC 5758. */
 const id = {
@@ -31,36 +32,6 @@ const id = {
 } as const;
 /** Bits of KeyUsage, the first byte of it: digitalSignature is bit 0, the highest, and keyCertSign bit 5. */
 const keyUsage = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
-
-/** A certificate and its private key, both in PEM; the key as PKCS #8. */
-export interface KeyPair {
-  readonly certificate: string;
-  readonly key: string;
-}
-
-/** What a certificate should say. */
-export interface IssueRequest {
-  /** Common name of the subject; at most 64 letters go into it. */
-  readonly subject: string;
-  /** DNS names that it is valid for; without any it is an authority. */
-  readonly names: readonly string[];
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-  /** Who signs; without one it signs itself. */
-  readonly issuer?: KeyPair | undefined;
-}
-
-/** What a certificate says. */
-export interface CertificateFacts {
-  /** SHA-256 of the certificate, in lower-case hexadecimal digits. */
-  readonly fingerprint: string;
-  /** DNS names that it is valid for. */
-  readonly names: readonly string[];
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
-  /** The public key (SubjectPublicKeyInfo, DER), in base64. */
-  readonly publicKey: string;
-}
 
 /** Issues a certificate with a new key. */
 export function issue({ subject, names, notBeforeMs, notAfterMs, issuer }: IssueRequest): KeyPair {

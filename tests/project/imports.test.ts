@@ -23,7 +23,7 @@ const layers: { part: string; own: string[]; packages: string[] }[] = [
   },
   { part: "types/", own: ["types/"], packages: [] },
   // Certificates are handed to the rest of postgres/ as a port: nothing else there may name cryptography.
-  { part: "postgres/x509.ts", own: ["postgres/der.ts"], packages: [] },
+  { part: "postgres/x509.ts", own: ["postgres/der.ts", "postgres/tls.ts"], packages: [] },
   { part: "postgres/", own: ["postgres/", "types/"], packages: [] },
   { part: "operator.ts", own: ["runtime/mod.ts", "types/", "postgres/"], packages: [] },
 ];
