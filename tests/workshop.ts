@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { KeyPair } from "../postgres/x509.ts";
+import type { KeyPair } from "../postgres/tls.ts";
 
 /** What a certificate is to be. */
 export interface Order {

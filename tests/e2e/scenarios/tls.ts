@@ -2,7 +2,8 @@
  * TLS: who is refused, what is verified, and certificates that change while rows are written.
  * @module
  */
-import { issue, type KeyPair } from "../../../postgres/x509.ts";
+import type { KeyPair } from "../../../postgres/tls.ts";
+import { issue } from "../../../postgres/x509.ts";
 import { until } from "../../within.ts";
 import { authorityExtensions, type Order, Workshop } from "../../workshop.ts";
 import { conditionOf, database, leader, members, ready, sql, streaming, writtenIds } from "../database.ts";
