@@ -4,7 +4,7 @@
  * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--api`: the
  * tests that ask a real API server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or
  * files. The exit code is 0 when all passed; the last line is `N passed, N failed`. All fast tests together run in a
- * process for each folder, two at a time.
+ * process for each folder, and one for each file that takes long; as many at a time as there are processors, and one more.
  *
  * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
  * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
@@ -13,6 +13,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -40,22 +41,32 @@ function testFiles(path: string, suffix: string): string[] {
     .map((name) => join(path, name));
 }
 
-/** Runs each folder of fast tests in a process of its own, the largest first; prints what each said when it ends. */
-async function runFolders(): Promise<boolean> {
+/** What takes longest, longest first: each has a process of its own, as have the other files of each folder together. */
+const long = [
+  "conformance/leaders.test.ts",
+  "operator/operator.test.ts",
+  "operator/rbac.test.ts",
+  "upgrade/upgrade.test.ts",
+  "conformance/runtime.test.ts",
+  "faults/faults.test.ts",
+  "postgres/backup_agent.test.ts",
+].map((name) => join(root, name));
+
+/** Runs all fast tests in several processes, the longest first; prints what each said when it ends. */
+async function runAll(): Promise<boolean> {
   const startedMs = Date.now();
-  // Those that wait most come first, then the largest.
-  const slow = ["conformance", "operator"].map((name) => join(root, name));
-  const size = (folder: string) =>
-    testFiles(folder, ".test.ts").reduce((sum, file) => sum + statSync(file).size, 0);
+  const size = (files: readonly string[]) => files.reduce((sum, file) => sum + statSync(file).size, 0);
   const folders = readdirSync(root, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory()).map(({ name }) => join(root, name))
-    .filter((folder) => size(folder) > 0)
-    .sort((a, b) => slow.indexOf(b) - slow.indexOf(a) || size(b) - size(a));
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => testFiles(join(root, name), ".test.ts").filter((file) => !long.includes(file)))
+    .filter((files) => files.length > 0)
+    .sort((a, b) => size(b) - size(a));
+  const left = [...long.map((file) => [file]), ...folders];
   let passed = 0, failed = 0;
   const next = async (): Promise<void> => {
-    const folder = folders.shift();
-    if (folder === undefined) return;
-    const { code, output } = await runFolder(folder);
+    const files = left.shift();
+    if (files === undefined) return;
+    const { code, output } = await runFiles(files);
     console.log(output.trimEnd());
     const [, p = "0", f = "0"] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [];
     passed += Number(p);
@@ -63,17 +74,18 @@ async function runFolders(): Promise<boolean> {
     failed += Number(f) + (code !== 0 && f === "0" ? 1 : 0);
     await next();
   };
-  await Promise.all([next(), next()]);
+  // One more than there are processors: there is always one that waits.
+  await Promise.all(Array.from({ length: availableParallelism() + 1 }, next));
   if (!hasNpm) console.log("left out, as they need npm ci: *.npm.test.ts");
   console.log(`all in ${((Date.now() - startedMs) / 1000).toFixed(1)} s on ${runtime()}`);
   console.log(`${passed} passed, ${failed} failed`);
   return failed === 0 && passed > 0;
 }
 
-/** Runs one folder in this runtime. */
-function runFolder(folder: string): Promise<{ code: number | null; output: string }> {
+/** Runs files in this runtime. */
+function runFiles(files: readonly string[]): Promise<{ code: number | null; output: string }> {
   return new Promise((settle) => {
-    const child = spawn(process.execPath, [...runtimeFlags, fileURLToPath(import.meta.url), folder]);
+    const child = spawn(process.execPath, [...runtimeFlags, fileURLToPath(import.meta.url), ...files]);
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
@@ -83,7 +95,7 @@ function runFolder(folder: string): Promise<{ code: number | null; output: strin
 }
 
 async function main(args: string[]): Promise<boolean> {
-  if (args.length === 0) return await runFolders();
+  if (args.length === 0) return await runAll();
   const api = args.includes("--api");
   const unknown = args.find((arg) => arg.startsWith("-") && arg !== "--api");
   if (unknown) throw new Error(`Unknown option "${unknown}": known is --api`);

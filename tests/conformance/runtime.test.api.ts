@@ -3,7 +3,8 @@
  * @module
  */
 
-import { conformance } from "./suite.ts";
+import { leaderElection } from "./leaders.ts";
+import { alone, conformance } from "./suite.ts";
 import { openReal } from "./target.ts";
 
-conformance(openReal);
+conformance("conformance", openReal, [...alone, leaderElection]);

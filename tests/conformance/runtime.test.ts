@@ -1,9 +1,9 @@
 /**
- * The runtime's promises on the embedded API, over its socket.
+ * The runtime's promises on the embedded API, over its socket; those of leaders are in leaders.test.ts.
  * @module
  */
 
-import { conformance } from "./suite.ts";
+import { alone, conformance } from "./suite.ts";
 import { openEmbedded } from "./target.ts";
 
-conformance(openEmbedded);
+conformance("conformance", openEmbedded, alone);

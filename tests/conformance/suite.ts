@@ -1,6 +1,6 @@
 /**
- * The promises of the runtime, written once and checked on two API servers: `runtime.test.ts` runs them on the embedded
- * one, `runtime.test.api.ts` on a real one. Each test is named by its promise.
+ * The promises of the runtime, written once and checked on two API servers: `runtime.test.ts` and `leaders.test.ts` run
+ * them on the embedded one, `runtime.test.api.ts` on a real one. Each test is named by its promise.
  *
  * A fault on the wire is made by a proxy before the API server, a fault of the API server itself by the target. After
  * every fault the operator must converge by itself: it is never restarted.
@@ -15,7 +15,6 @@ import { compareResourceVersions, controllerOf } from "../../runtime/mod.ts";
 import { configMaps } from "../../types/core/v1.ts";
 import { until, within } from "../within.ts";
 import type { Seen } from "./http_proxy.ts";
-import { leaderElection } from "./leaders.ts";
 import { each, names, source, sources } from "./mirror.ts";
 import type { Target } from "./target.ts";
 import { World } from "./world.ts";
@@ -24,9 +23,21 @@ const isList = ({ isList }: Seen) => isList;
 const isWrite = ({ isWrite }: Seen) => isWrite;
 const isRead = ({ isList, isWatch }: Seen) => isList || isWatch;
 
-/** Registers the suite and runs it. */
-export function conformance(open: () => Promise<Target>): void {
-  const test = suite("conformance");
+/** Registers promises. */
+type Part = (promise: Register) => void;
+
+/** What one operator promises, alone. */
+export const alone: readonly Part[] = [
+  listAndWatch,
+  brokenConnections,
+  refusals,
+  objects,
+  startAndStop,
+];
+
+/** Registers these promises as a suite and runs it. */
+export function conformance(name: string, open: () => Promise<Target>, parts: readonly Part[]): void {
+  const test = suite(name);
   let target: Target;
   test.before(async () => {
     target = await open();
@@ -36,12 +47,7 @@ export function conformance(open: () => Promise<Target>): void {
   const promise = (name: string, seconds: number, check: (world: World) => Promise<void>) => {
     test(name, () => within(seconds * 1_000, World.of(target, check), name));
   };
-  listAndWatch(promise);
-  brokenConnections(promise);
-  refusals(promise);
-  objects(promise);
-  startAndStop(promise);
-  leaderElection(promise);
+  for (const part of parts) part(promise);
   test.run();
 }
 

@@ -34,7 +34,7 @@ export interface Answer {
 export type Answers = Readonly<Record<string, Answer | readonly Answer[]>>;
 
 /** Answers every command; one program for all of them, by the name it is called by. */
-const standIn = `#!${python}
+const standIn = `#!${python} -IS
 import fcntl, json, os, signal, sys, time
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 line = os.path.basename(__file__) + " " + " ".join(sys.argv[1:])
