@@ -72,7 +72,14 @@ export async function startLocally({ namespace }: Kubectl): Promise<RunningOpera
   let restarting: ReturnType<typeof setTimeout> | undefined;
   start();
   const lead = () => until(60_000, "the operator to lead", () => leads || undefined);
-  await lead().catch((error: Error) => {
+  const stop = async () => {
+    stopping = true;
+    clearTimeout(restarting);
+    child.kill("SIGTERM");
+    await ended;
+  };
+  await lead().catch(async (error: Error) => {
+    await stop();
     throw new Error(`${error.message}: ${lines.join("\n")}`);
   });
   return {
@@ -89,12 +96,7 @@ export async function startLocally({ namespace }: Kubectl): Promise<RunningOpera
       child.kill("SIGKILL");
       await lead();
     },
-    stop: async () => {
-      stopping = true;
-      clearTimeout(restarting);
-      child.kill("SIGTERM");
-      await ended;
-    },
+    stop,
   };
 }
 

@@ -1,8 +1,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { jobState } from "../../postgres/job_seen.ts";
-import type { Sight } from "../../postgres/sight.ts";
-import { annotation } from "../../postgres/names.ts";
+import { dataVersion, type Sight } from "../../postgres/sight.ts";
+import { annotation, component, label, ownedLabels } from "../../postgres/names.ts";
 import { purposeOf } from "../../postgres/upgrade.ts";
 import { desiredUpgradeJob, upgradeOrder } from "../../postgres/upgrade_changes.ts";
 import type { StoredJob } from "../../types/batch/v1.ts";
@@ -80,7 +80,7 @@ for (
   test(`a Job that is ${what}`, () => assert.equal(jobState(given, pods, nowMs), want));
 }
 
-test("an upgrade's pods run where the members may, and no Job waits for ever", () => {
+test("an upgrade's pods run where the members may, and none of its Jobs waits for ever", () => {
   const nodeAffinity = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [] } };
   const spec = {
     version: "17",
@@ -104,6 +104,45 @@ test("an upgrade's pods run where the members may, and no Job waits for ever", (
     });
     assert.ok((made.activeDeadlineSeconds ?? 0) >= 600);
   }
+});
+
+test("the way back is by the image that made the upgrade, and leads to version and image of before", () => {
+  const database = {
+    metadata: { name: "orders", namespace: "shop" },
+    spec: { version: "18", image: "localhost/other:18" },
+  };
+  const before = { text: "15.8", image: "localhost/own:15" };
+  const labels = { [label.component]: component.upgrade, ...ownedLabels("orders") };
+  const annotations = {
+    [annotation.upgrade]: '{"from":15}',
+    [annotation.before]: JSON.stringify(before),
+  };
+  const run = {
+    metadata: { name: "orders-upgrade-17", labels, annotations },
+    spec: { template: { spec: { containers: [{ image: "localhost/own:17" }] } } },
+  };
+  const template = { metadata: { annotations: { [annotation.version]: "17" } }, spec: { containers: [{}] } };
+  const sight = (major: number) =>
+    ({
+      database,
+      statefulSet: { spec: { template } },
+      patroni: { config: { major } },
+      jobs: [run],
+      pods: [],
+    }) as unknown as Sight;
+  const options = { owner: [], imageTemplate: "x", words: "it does not start" };
+  const made = desiredUpgradeJob(sight(17), "back", options);
+  assert.is(made.spec.template.spec.containers[0]?.image, "localhost/own:17");
+  assert.is(made.spec.suspend, true);
+  assert.is(made.metadata.annotations[annotation.failure], "it does not start");
+  assert.is(made.spec.template.spec.volumes?.[0]?.name, "data");
+  assert.equal(upgradeOrder(sight(17)), {
+    from: 15,
+    to: 17,
+    parameters: upgradeOrder(sight(17))?.parameters,
+  });
+  assert.equal(dataVersion(sight(17))?.text, "17");
+  assert.equal(dataVersion(sight(15)), { major: 15, ...before });
 });
 
 test("a check looks for what the primary's databases use, and is made again when that changes", () => {

@@ -52,6 +52,15 @@ async function patchVersion(run: Run, version: string): Promise<void> {
   await run.kubectl.run(["patch", "databases", name, "--type=merge", "--patch", patch]);
 }
 
+/** Waits until the pod runs that works on the data; resolves to its name. */
+async function upgrading({ kubectl }: Run): Promise<string> {
+  const selector = `app.example.com/database=${name},app.example.com/component=upgrade`;
+  return await until(goal.readyMs, "the pod of the upgrade to run", async () => {
+    const [one] = await kubectl.list("pods", selector);
+    return one?.["status"]?.phase === "Running" ? one.metadata.name : undefined;
+  }, 100);
+}
+
 async function upgrade(run: Run): Promise<void> {
   const { kubectl } = run;
   await ensure(run, name, {
@@ -241,11 +250,7 @@ async function upgradeBroken(run: Run): Promise<void> {
   }
   const killed = await underWrites(run, name, 1, async () => {
     await patchVersion(run, "17");
-    const selector = `app.example.com/database=${name},app.example.com/component=upgrade`;
-    const pod = await until(goal.readyMs, "the pod of the upgrade to run", async () => {
-      const [one] = await kubectl.list("pods", selector);
-      return one?.["status"]?.phase === "Running" ? one.metadata.name : undefined;
-    }, 100);
+    const pod = await upgrading(run);
     await kubectl.run(["delete", "pod", pod, "--grace-period=0", "--force"]);
   }, { readyTimeoutMs: goal.readyMs });
   run.figure("the pod of the upgrade is killed: longest time without a row", killed.gapMs, "ms", goal.backMs);
@@ -274,12 +279,8 @@ async function upgradeBack(run: Run): Promise<void> {
   let backMs = 0;
   const outcome = await underWrites(run, name, 2, async () => {
     await patchVersion(run, "17");
-    await until(
-      goal.readyMs,
-      "the members to stop for the upgrade",
-      () => kubectl.get("job", `${name}-upgrade-17`),
-      100,
-    );
+    // What pg_upgrade is started with is read by now.
+    await upgrading(run);
     const startedMs = Date.now();
     await patch({ spec: { parameters: { shared_preload_libraries: "adminpack" } } });
     await until(goal.readyMs, "the upgrade to be taken back, and the old version to serve", async () => {
