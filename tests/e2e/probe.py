@@ -1,7 +1,8 @@
 """Tries to write on every member directly, a few times a second, and logs what was accepted.
 
-Runs in a pod of the database image. A line is `P <member> <timeline> <sent ms> <answered ms>`. No accepted write
-may be sent after another was answered on a later timeline: that would be a second primary.
+Runs in a pod of the database image. A line is `P <member> <major> <timeline> <sent ms> <answered ms>`. No accepted write
+may be sent after another was answered on a later timeline: that would be a second primary. Each major version counts its
+timelines anew.
 """
 import select
 import signal
@@ -44,12 +45,13 @@ def write(cursor, member):
     cursor.connection.notices.clear()
     cursor.execute(
         "INSERT INTO probed (member) VALUES (%s) "
-        "RETURNING ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int",
+        "RETURNING current_setting('server_version_num')::int / 10000, "
+        "('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int",
         (member,),
     )
-    timeline = cursor.fetchone()[0]
+    major, timeline = cursor.fetchone()
     if not cursor.connection.notices:
-        print("P", member, timeline, sent, now_ms(), flush=True)
+        print("P", member, major, timeline, sent, now_ms(), flush=True)
 
 
 def probe(member, host):

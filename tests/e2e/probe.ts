@@ -11,6 +11,8 @@ const source = readFileSync(new URL("./probe.py", import.meta.url), "utf8");
 /** A write that a member accepted. */
 export interface Accepted {
   member: string;
+  /** Major version of its server. */
+  major: number;
   timeline: number;
   sentMs: number;
   answeredMs: number;
@@ -36,15 +38,19 @@ export async function startProbe(
 export async function stopProbe(kubectl: Kubectl, database: string): Promise<Accepted[]> {
   const lines = (await stopProgram(kubectl, `${database}-probe`)).split("\n");
   return lines.filter((line) => line.startsWith("P ")).map((line) => {
-    const [, member = "", timeline, sent, answered] = line.split(" ");
-    return { member, timeline: Number(timeline), sentMs: Number(sent), answeredMs: Number(answered) };
+    const [, member = "", ...numbers] = line.split(" ");
+    const [major = 0, timeline = 0, sentMs = 0, answeredMs = 0] = numbers.map(Number);
+    return { member, major, timeline, sentMs, answeredMs };
   });
 }
 
-/** Writes that a member accepted although another one had accepted one on a later timeline before. */
+/** Writes that a member accepted although one had been accepted before on a later timeline, or with a later version. */
 export function secondPrimaries(accepted: readonly Accepted[]): Accepted[] {
   const ordered = accepted.toSorted((a, b) => a.answeredMs - b.answeredMs);
   return accepted.filter((one) =>
-    ordered.some((other) => other.timeline > one.timeline && other.answeredMs < one.sentMs)
+    ordered.some((other) =>
+      other.answeredMs < one.sentMs &&
+      (other.major > one.major || (other.major === one.major && other.timeline > one.timeline))
+    )
   );
 }
