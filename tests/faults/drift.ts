@@ -62,8 +62,11 @@ function edit({ table, name, pointer, isKey }: Field): Choice {
         ),
       }
       : {}),
-    // A member too many was there for a moment; its claim is kept.
+    // A member too many was there for a moment; its claim is kept. The first one was not there: another one leads.
     ...(pointer === "/spec/replicas" ? { mayDiffer: /^P1: \/persistentvolume/ } : {}),
+    ...(pointer === "/spec/ordinals/start"
+      ? { mayDiffer: /^P1: (\/persistentvolume|\/configmaps [^:]*-config: .*\/primary:)/ }
+      : {}),
     onQuiet: async (simulation) => {
       const object = find(simulation, table, name);
       const value = object && at(object, pointer);
