@@ -125,9 +125,7 @@ async function secretEdited(run: Run): Promise<void> {
   const secretName = `${of}-credentials`;
   const read = async () => (await kubectl.get("secret", secretName))!["data"] as Record<string, string>;
   const patch = async (what: string, target: string, body: unknown) => {
-    await kubectl.run(["patch", what, target, "--type=merge", "--patch-file=/dev/stdin"], {
-      input: JSON.stringify(body),
-    });
+    await kubectl.run(["patch", what, target, "--type=merge", "--patch", JSON.stringify(body)]);
   };
   const before = await read();
   const data = { password: btoa("edited by hand"), "replication-password": btoa("also edited") };
