@@ -172,11 +172,9 @@ async function lookAtOthers(
   const found = await Promise.all(named.map((name) => live.get(secrets, { namespace, name })));
   const claimName = restoredClaim({ ...seen, source });
   const claim = claimName && await live.get(persistentVolumeClaims, { namespace, name: claimName });
-  const names = unseenNames(seen, step);
-  const unseen = await Promise.all([
-    ...names.configMaps.map((name) => live.get(configMaps, { namespace, name })),
-    ...names.claims.map((name) => live.get(persistentVolumeClaims, { namespace, name })),
-  ]);
+  const unseen = await Promise.all(
+    unseenNames(seen, step).map(({ resource, name }) => live.get(resource, { namespace, name })),
+  );
   return {
     ...seen,
     source,

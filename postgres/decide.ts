@@ -59,6 +59,8 @@ export interface Situation {
   readonly primary: string | undefined;
   /** A leader lock that nobody can trust, because its time is too long ago. */
   readonly staleLock: { readonly member: string } | undefined;
+  /** When a lock was renewed last, in milliseconds since 1970. */
+  readonly ledMs?: number;
   /** The member that led last, also when none runs. */
   readonly lastPrimary: string | undefined;
   /** Commits wait for a standby. */
@@ -326,9 +328,12 @@ function grow(seen: Situation): Step | undefined {
   if (wanted === 0 || (replicas >= wanted && first === 0)) return undefined;
   if (replicas === 0) return start(seen);
   const oldestMs = Math.min(...members.map((member) => member.createdMs ?? seen.nowMs));
+  // One that has just lost its primary is not one that wakes: those to come may have data of long ago.
+  const { ledMs = 0 } = seen;
+  const sinceMs = ledMs > seen.nowMs ? oldestMs : Math.max(oldestMs, ledMs);
   const { unproven } = seen.upgrade ?? {};
   const patienceMs = seen.durable ? wakeAloneMs.durable : wakeAloneMs.async;
-  if (seen.initialized && !seen.primary && (unproven || !(seen.nowMs - oldestMs >= patienceMs))) {
+  if (seen.initialized && !seen.primary && (unproven || !(seen.nowMs - sinceMs >= patienceMs))) {
     const troubled = members.find((member) => member.trouble);
     if (troubled?.trouble) return inTrouble(troubled.name, troubled.trouble);
     return wait(
@@ -375,6 +380,11 @@ function shrink(seen: Situation): Step | undefined {
       return wait("ScalingDown", `${primary} leads and those that stay cannot all take over yet`);
     }
     return switchover(primary, to, "ScalingDown", `Switching over to ${to}: ${primary} is to be scaled away`);
+  }
+  const late = unsynchronous({ ...seen, members: members.filter((member) => member.ordinal < keep) });
+  if (late.length > 0) {
+    const who = `${late.join(", ")} of those that stay is not synchronous`;
+    return wait("Degraded", `Not scaling down from ${replicas} to ${wanted} while ${who}`);
   }
   const message = `Removing ${
     memberName(members, replicas - 1)

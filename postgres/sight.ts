@@ -44,7 +44,13 @@ export interface Sight {
   /** The Database that spec.restoreFrom names. */
   readonly source: StoredDatabase | undefined;
   /** What was found under names that a step makes use of, and is not among the above: foreign_names.ts. */
-  readonly unseen?: readonly (StoredConfigMap | StoredPersistentVolumeClaim)[];
+  readonly unseen?: readonly Unseen[];
+}
+
+/** What is looked at in an object that is found by its name only. */
+export interface Unseen {
+  readonly kind?: string;
+  readonly metadata: { name: string; labels?: { [name: string]: string } };
 }
 
 /** The objects of a Database, as they were read. */

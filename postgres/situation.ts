@@ -52,12 +52,14 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
       };
     }),
     primary: patroni.primary,
+    ledMs: Date.parse(configMaps.get(namesOf(name).leader)?.metadata.annotations?.["renewTime"] ?? "") || 0,
     staleLock: patroni.leader && !patroni.leader.fresh ? patroni.leader : undefined,
     // Without synchronous members there is only Patroni's history, which begins with the first failover.
     lastPrimary: [patroni.sync?.leader, patroni.config?.promoted, patroni.config?.primary]
       .find((member) => member !== undefined && ordinalOf(name, member) !== undefined),
     durable: database.spec.durability !== "Async",
-    synchronous: patroni.sync?.standbys ?? [],
+    // What another primary wrote is of before.
+    synchronous: patroni.sync?.leader === patroni.primary ? patroni.sync?.standbys ?? [] : [],
     switchoverPending: isPending(failover, nowMs) && patroni.members.length > 0,
     switchoverAsked: askedOf(failover),
     patroniPaused: isPaused(patroni.config?.text),

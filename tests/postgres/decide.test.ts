@@ -540,6 +540,47 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
     want: "scale to 3: ScalingUp",
   },
   {
+    rule: "members do not come, maybe with data of long ago, to one that has just lost its primary",
+    given: {
+      replicas: 1,
+      durable: false,
+      primary: undefined,
+      members: [member(0, { ...down, createdMs: 0 })],
+      ledMs: 980_000,
+    },
+    want: "wait: Creating",
+  },
+  {
+    rule: "a lock from the future holds nobody up for longer",
+    given: {
+      replicas: 1,
+      primary: undefined,
+      members: [member(0, { ...down, createdMs: 0 })],
+      ledMs: 2_000_000,
+    },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "they come when nobody has led for long",
+    given: {
+      replicas: 1,
+      primary: undefined,
+      members: [member(0, { ...down, createdMs: 0 })],
+      ledMs: 930_000,
+    },
+    want: "scale to 3: ScalingUp",
+  },
+  {
+    rule: "nobody is removed while one that stays is not synchronous",
+    given: { wanted: 2, synchronous: ["db-2"] },
+    want: "wait: Degraded",
+  },
+  {
+    rule: "that one that goes is not synchronous holds nobody up",
+    given: { wanted: 2, synchronous: ["db-1"] },
+    want: "scale to 2: ScalingDown",
+  },
+  {
     rule: "where commits wait for nobody it is waited for longer",
     given: { ...alone, durable: false, members: [member(1, { ...down, createdMs: 930_000 })] },
     want: "wait: Creating",

@@ -21,7 +21,8 @@ const switchover: Step = {
   reason: "RollingOut",
   message: "",
 };
-const state = ["orders-leader", "orders-config", "orders-sync", "orders-failover"];
+const claim = "PersistentVolumeClaim data-orders";
+const state = ["leader", "config", "sync", "failover"].map((end) => `ConfigMap orders-${end}`);
 
 for (
   const { rule, given, step, want } of [
@@ -29,31 +30,39 @@ for (
       rule: "before the first members are made: Patroni's, and the claims",
       given: {},
       step: scale(2),
-      want: { configMaps: state, claims: ["data-orders-0", "data-orders-1"] },
+      want: [...state, `${claim}-0`, `${claim}-1`, "StatefulSet orders"],
     },
     {
       rule: "before others are made: their claims, unless they are known",
       given: { statefulSet: { replicas: 1 }, claims: [{ ordinal: 0 }, { ordinal: 2 }] },
       step: scale(3),
-      want: { configMaps: [], claims: ["data-orders-1"] },
+      want: [`${claim}-1`],
     },
     {
       rule: "before a switchover: its ConfigMap",
       given: { statefulSet: { replicas: 1 } },
       step: switchover,
-      want: { configMaps: ["orders-failover"], claims: [] },
+      want: ["ConfigMap orders-failover"],
     },
     {
       rule: "before a switchover: none when it is ours",
       given: { statefulSet: { replicas: 1 }, state: { failover: {} } },
       step: switchover,
-      want: { configMaps: [], claims: [] },
+      want: [],
     },
-    { rule: "else none", given: {}, step: wait("Degraded", ""), want: { configMaps: [], claims: [] } },
-  ] as { rule: string; given: Given; step: Step; want: ReturnType<typeof unseenNames> }[]
+    {
+      rule: "else none",
+      given: {},
+      step: wait("Degraded", ""),
+      want: [],
+    },
+  ] as { rule: string; given: Given; step: Step; want: string[] }[]
 ) {
   test(`names that others may have taken are looked at ${rule}`, () => {
-    assert.equal(unseenNames(seen(given), step), want);
+    assert.equal(
+      unseenNames(seen(given), step).map(({ resource, name }) => `${resource.kind} ${name}`),
+      want,
+    );
   });
 }
 
@@ -69,6 +78,21 @@ test("what has one of those names and is somebody else's stops everything; a cac
   assert.match(problem?.message ?? "", 'ConfigMap "orders-config" belongs to somebody else');
   assert.is(problem?.stops, true);
   assert.is(foreignProblem(unseen(ours)), undefined);
+});
+
+test("a StatefulSet that is there and was not seen is not written as if it were new", () => {
+  const { metadata } = seen({ statefulSet: { replicas: 3 } }).statefulSet!;
+  const there = { kind: "StatefulSet", metadata };
+  const sight = { ...seen(), unseen: [there] } as unknown as ReturnType<typeof seen>;
+  const options = {
+    owner: [],
+    imageTemplate: "database:{version}",
+    password: () => "x".repeat(24),
+    certificates: fakeCertificates(),
+    nowMs,
+  };
+  const { problems, wanted } = planOf(sight, scale(1), options);
+  assert.equal([problems.map(({ reason }) => reason), wanted], [["Progressing"], []]);
 });
 
 test("a claim that is deleted under its member is told, and its member known; others' are not", () => {
@@ -201,12 +225,21 @@ test("who led last is Patroni's word, and else what was written down", () => {
   assert.is(last({}), undefined);
 });
 
+test("who is synchronous is what the present primary says; what another one wrote is of before", () => {
+  const members = [{ ordinal: 0 }, { ordinal: 1 }];
+  const synchronous = (leader: string) =>
+    situationOf(
+      seen({ members, leader: "orders-0", state: { sync: { leader, sync_standby: "orders-1" } } }),
+      nowMs,
+    ).synchronous;
+  assert.equal([synchronous("orders-0"), synchronous("orders-1")], [["orders-1"], []]);
+});
+
 test("the members that a StatefulSet is told to run are read as they were written", () => {
   const database = seen().database;
   for (const ordinals of [{ replicas: 3, first: 0 }, { replicas: 3, first: 2 }, { replicas: 0, first: 0 }]) {
     const { spec } = desiredStatefulSet(database, [], ordinals);
-    const stored = { apiVersion: "apps/v1", kind: "StatefulSet", metadata: {}, spec } as unknown;
-    assert.equal(ordinalsOf(stored as Parameters<typeof ordinalsOf>[0]), ordinals);
+    assert.equal(ordinalsOf({ spec } as unknown as Parameters<typeof ordinalsOf>[0]), ordinals);
     const { replicas, ordinals: { start } } = spec;
     assert.equal(ordinalsPatch(ordinals), { replicas, ordinals: { start } });
   }
