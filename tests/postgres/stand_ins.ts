@@ -134,7 +134,8 @@ export class StandIns {
   }
 
   close(): void {
-    rmSync(this.root, { recursive: true, force: true });
+    // A command that outlives the program may still be writing.
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
