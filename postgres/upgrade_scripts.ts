@@ -279,12 +279,17 @@ USED = """SELECT json_build_object(
 MOST = 200
 
 
+def databases():
+    """All databases, as connection strings: a name must not be read as one."""
+    names = json.loads(member.query(DATABASES))
+    return ["dbname='%s'" % name.replace("\\\\", "\\\\\\\\").replace("'", "\\\\'") for name in names]
+
+
 def used():
-    """What the databases use. A database's name must not be read as a connection string."""
+    """What the databases use."""
     found = {"extensions": set(), "libraries": set()}
-    for name in json.loads(member.query(DATABASES)):
-        quoted = name.replace("\\\\", "\\\\\\\\").replace("'", "\\\\'")
-        for kind, names in json.loads(member.query(USED, "dbname='%s'" % quoted)).items():
+    for database in databases():
+        for kind, names in json.loads(member.query(USED, database)).items():
             found[kind].update(names)
     return {kind: sorted(names)[:MOST] for kind, names in found.items()}
 
@@ -312,8 +317,12 @@ def finish():
     vacuumdb = "/usr/lib/postgresql/%d/bin/vacuumdb" % done["to"]
     options = {**os.environ, "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"}
     begun = time.monotonic()
-    subprocess.run([vacuumdb, "--all", "--analyze-in-stages", "--jobs=2"], env=options, check=True,
-                   stdout=subprocess.DEVNULL)
+    for database in databases():
+        # It ends at a table that cannot be analyzed, as it would each time: that holds up no other database.
+        subprocess.run([vacuumdb, "--analyze-in-stages", "--jobs=2", "--dbname=" + database], env=options,
+                       stdout=subprocess.DEVNULL)
+        if not member.leads():
+            return
     shutil.rmtree(DATA + ".before", ignore_errors=True)
     os.remove(MARK)
     print("upgrade: statistics gathered in %d s" % (time.monotonic() - begun), flush=True)
