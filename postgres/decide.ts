@@ -34,6 +34,8 @@ export interface MemberSeen
   readonly pendingParameters?: Member["pendingParameters"];
   /** Why its containers cannot run, in the kubelet's or scheduler's words. */
   readonly trouble?: Trouble | undefined;
+  /** The container of its server runs, whatever is the matter with those beside it. */
+  readonly serverRuns?: boolean;
   /** When the pod was made. */
   readonly createdMs?: number;
   /** Its volume claim is deleted, and goes with the data as soon as the pod does. */
@@ -286,14 +288,17 @@ function awaitTrial({ imageTrial: trial }: Situation): Step | undefined {
 
 /**
  * A broken pod of an old template never heals by itself, and it is down already. One whose server still streams (only a
- * container beside it is broken) counts as serving: it goes when all the others serve.
+ * container beside it is broken) counts as serving: it goes when all the others serve. While nobody leads none streams, and
+ * one whose server runs may be the next to lead.
  */
 function repair({ members, deleting, primary }: Situation): Step | undefined {
   if (deleting) return undefined;
+  const mayServe = ({ streaming, serverRuns, state }: MemberSeen) =>
+    streaming || (primary === undefined && serverRuns === true && state === "running");
   const isDown = (member: MemberSeen) =>
     member.trouble !== undefined && !member.upToDate && !member.terminating && !member.ready &&
     (member.name !== primary || members.length === 1) &&
-    (!member.streaming || members.every((other) => other === member || isServing(other)));
+    (!mayServe(member) || members.every((other) => other === member || isServing(other)));
   const broken = members.find(isDown);
   if (!broken) return undefined;
   const message = `Replacing ${broken.name}, which cannot run (${

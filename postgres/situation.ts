@@ -4,7 +4,7 @@
  */
 import { sizeOf } from "./database.ts";
 import type { MemberSeen, Situation } from "./decide.ts";
-import { annotation, claimName, namesOf, ordinalOf } from "./names.ts";
+import { annotation, claimName, container, namesOf, ordinalOf } from "./names.ts";
 import type { Member } from "./observe.ts";
 import { ordinalsOf } from "./stateful_set.ts";
 import { standbyParameters } from "./scripts.ts";
@@ -47,6 +47,10 @@ export function situationOf(sight: Sight, nowMs: number): Situation {
         isTrying: tries && patroni.members.length === 1 &&
           member.pendingParameters.some(({ name, to }) => fits[name] !== to),
         trouble: pod && lastingTrouble(pod, nowMs),
+        serverRuns: pod?.status?.containerStatuses?.some((one) =>
+          one.name === container && one.state?.running
+        ) ??
+          false,
         createdMs: Date.parse(pod?.metadata?.creationTimestamp ?? "") || undefined,
         losesData: deletedClaims.has(claimName(name, member.ordinal)),
       };

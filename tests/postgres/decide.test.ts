@@ -88,6 +88,7 @@ const trial = (state: ImageTrial["state"], trouble?: Trouble): ImageTrial => ({
 });
 /** The Database stopped for an upgrade. */
 const stopped = { replicas: 0, members: [], primary: undefined, synchronous: [] } as const;
+const besideServer = { trouble: { reason: "CrashLoopBackOff", message: "container exporter: x" } } as const;
 /** The member that led last is started before the others. */
 const alone = { replicas: 2, first: 1, primary: undefined, lastPrimary: "db-1", synchronous: [] } as const;
 /** It was stopped, and its data is of 17 now. */
@@ -122,6 +123,30 @@ const table: { rule: string; given: Partial<Situation>; want: string }[] = [
       members: [
         member(0, leads),
         member(1, { ...old, ...down, trouble: { reason: "x", message: "y" } }),
+        member(2),
+      ],
+    },
+    want: "restart db-1: RollingOut",
+  },
+  {
+    rule: "a server that runs is not stopped for what is broken beside it while nobody leads",
+    given: {
+      primary: undefined,
+      members: [
+        member(0, down),
+        member(1, { ...old, ...down, ...besideServer, serverRuns: true, state: "running" }),
+        member(2, { ...old, ...down, ...besideServer, serverRuns: true, state: "running" }),
+      ],
+    },
+    want: "wait: CrashLoopBackOff",
+  },
+  {
+    rule: "a server that does not run is replaced, whatever was said of it before",
+    given: {
+      primary: undefined,
+      members: [
+        member(0, down),
+        member(1, { ...old, ...down, ...besideServer, serverRuns: false, state: "running" }),
         member(2),
       ],
     },

@@ -225,6 +225,19 @@ test("who led last is Patroni's word, and else what was written down", () => {
   assert.is(last({}), undefined);
 });
 
+test("a server runs by the kubelet's word on its own container", () => {
+  const runs = (...running: string[]) => {
+    const sight = seen({ members: [{ ordinal: 0 }] });
+    const containerStatuses = ["agent", "postgres"].map((name) => ({
+      name,
+      state: running.includes(name) ? { running: {} } : { waiting: { reason: "CrashLoopBackOff" } },
+    }));
+    const pods = sight.pods.map((pod) => ({ ...pod, status: { ...pod.status, containerStatuses } }));
+    return situationOf({ ...sight, pods: pods as typeof sight.pods }, nowMs).members[0]?.serverRuns;
+  };
+  assert.equal([runs("postgres"), runs("agent"), runs()], [true, false, false]);
+});
+
 test("who is synchronous is what the present primary says; what another one wrote is of before", () => {
   const members = [{ ordinal: 0 }, { ordinal: 1 }];
   const synchronous = (leader: string) =>
