@@ -163,9 +163,9 @@ export const generatedName = (base: string, random: Random) => base.slice(0, 58)
 /** Equal but for the times in managedFields? Such a write changes nothing and keeps its resourceVersion. */
 export function isSame(a: KubeObject, b: KubeObject): boolean {
   const { metadata, ...fields } = a, { metadata: otherMetadata, ...otherFields } = b;
-  const strip = ({ resourceVersion: _, managedFields, ...rest }: KubeObject["metadata"]) => ({
+  const strip = ({ resourceVersion: _resourceVersion, managedFields, ...rest }: KubeObject["metadata"]) => ({
     ...rest,
-    managedFields: managedFields?.map(({ time: _, ...entry }) => entry),
+    managedFields: managedFields?.map(({ time: _time, ...entry }) => entry),
   });
   return isAlike(fields, otherFields) && isAlike(strip(metadata), strip(otherMetadata));
 }
