@@ -18,16 +18,19 @@ while not os.path.exists("/tmp/watched"):
             with open(path, "rb") as file:
                 words = file.read().decode().split("\\0")
             with open(path.replace("cmdline", "stat"), "rb") as file:
-                begun = file.read().decode().rsplit(")", 1)[1].split()[19]
+                fields = file.read().decode().rsplit(")", 1)[1].split()
         except OSError:
             continue
         kind = next((word for word in words if word in ("backup", "verify")), None)
         if kind and words[0].endswith("pgbackrest"):
-            now = time.time()
-            seen.setdefault(path + begun, {"kind": kind, "first": now})["last"] = now
+            now, pid, parent, begun = time.time(), path.split("/")[2], fields[1], fields[19]
+            one = {"kind": kind, "pid": pid, "parent": parent, "first": now}
+            seen.setdefault(pid + " " + begun, one)["last"] = now
     time.sleep(0.05)
 os.remove("/tmp/watched")
-print(json.dumps(list(seen.values())))
+# A child has its parent's words until it becomes another program.
+pids = {one["pid"] for one in seen.values()}
+print(json.dumps([one for one in seen.values() if one["parent"] not in pids]))
 `;
 
 /** Name of the Job that answers to the annotation. */
