@@ -60,7 +60,7 @@ identifier() { od -An -tu8 -N8 "$1/global/pg_control" 2>/dev/null | tr -d ' '; }
 # A server writes pg_control before it touches any file that the old data shares.
 unused() {
   if [ ! -e "$data" ]; then [ -e "$data.upgraded" ]; return; fi
-  grep -qs "\"$(sha256sum <"$data/global/pg_control" | cut -c -64)\"" ${volumeFolder}/upgrade.json
+  grep -qs "$(sha256sum <"$data/global/pg_control" | cut -c -64)" ${volumeFolder}/upgrade.json
 }
 
 # An upgrade was given up or taken back: its old data is whole as long as the new server has not started.

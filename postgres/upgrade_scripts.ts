@@ -31,6 +31,7 @@ const mark = `${volumeFolder}/upgrade.json`;
  */
 export const upgrade =
   `"""Upgrades the data of a volume to another major version: check (on data of its own), run, or back again."""
+import fcntl
 import glob
 import hashlib
 import json
@@ -78,7 +79,7 @@ def run(*command):
     print("+", *command[:1], flush=True)
     ended = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", cwd=WORK,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C"}, pass_fds=lock,
     )
     print(ended.stdout, flush=True)
     return ended.returncode, ended.stdout
@@ -201,12 +202,14 @@ def upgrade():
         done = json.loads(read(MARK))
         if (done["from"], done["to"]) == (FROM, TO):
             finish()
+    # Then an attempt that found it shut down was killed with its server: pg_upgrade starts and stops that once more.
+    begun = os.path.exists(NEW)
     restore()
     if not os.path.exists(DATA + "/PG_VERSION"):
         fail("there is no data on the volume")
     control = dict(re.findall(r"^([^:\\n]+): +(.*)$", run(program(FROM, "pg_controldata"), DATA)[1], re.M))
     state = control.get("Database cluster state")
-    if state != "shut down":
+    if state != "shut down" and not begun:
         fail("the primary was not stopped in order: the state of its data is %s" % state)
     old = identifier(DATA)
     segment = int(control["Bytes per WAL segment"]) // 2**20
@@ -246,6 +249,11 @@ def refusal():
 
 
 os.makedirs(WORK, exist_ok=True)
+lock = []
+if sys.argv[1] != "check":
+    # The servers have it too: of a pod that was deleted by force nothing may be left.
+    lock.append(os.open(VOLUME, os.O_RDONLY))
+    fcntl.flock(lock[0], fcntl.LOCK_EX)
 with open(HBA, "w", encoding="utf-8") as file:
     file.write("local all all peer\\n")
 for major, name in ((FROM, "postgres"), (TO, "postgres"), (TO, "pg_upgrade")):

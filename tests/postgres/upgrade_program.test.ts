@@ -85,4 +85,75 @@ pythonTest("what a server has used stays, and that is told", async () => {
   assert.equal({ version, control, before }, { version: "17", control: "in recovery", before: true });
 });
 
+/** What became of `upgrade.py run` on data of 15 whose server ended in this state. */
+async function run(
+  state: string,
+  { begun }: { begun: boolean },
+): Promise<{ code: number | null; told: string; version: string }> {
+  const pod = new StandIns([], {});
+  try {
+    const write = (path: string, text: string, mode = 0o644) => {
+      pod.write(path, text);
+      chmodSync(join(pod.root, path), mode);
+    };
+    const program = (major: number, name: string, text: string) =>
+      write(`/usr/lib/postgresql/${major}/bin/${name}`, `#!/bin/sh\n${text}\n`, 0o755);
+    program(15, "postgres", "");
+    program(17, "postgres", "");
+    program(
+      15,
+      "pg_controldata",
+      `echo 'Database cluster state:   ${state}'; echo 'Bytes per WAL segment:  16777216'`,
+    );
+    program(
+      17,
+      "initdb",
+      'mkdir -p "$2/global"; echo 17 >"$2/PG_VERSION"; printf 12345678 >"$2/global/pg_control"',
+    );
+    // The second one is that which links; nobody else may work on the volume meanwhile.
+    program(
+      17,
+      "pg_upgrade",
+      `flock -n ${join(pod.root, volumeFolder)} true && exit 5
+case "$*" in *--check) ;; *) mv ${join(pod.root, dataFolder)}/global/pg_control ${
+        join(pod.root, dataFolder)
+      }/global/pg_control.old ;; esac`,
+    );
+    write(join(folder.config, "guard.sh"), pod.moved(guard, folders));
+    write(join(folder.config, "upgrade.json"), JSON.stringify({ from: 15, to: 17, parameters: {} }));
+    write("/dev/termination-log", "");
+    write(`${dataFolder}/PG_VERSION`, "15\n");
+    write(`${dataFolder}/global/pg_control`, "87654321");
+    if (begun) write(`${dataFolder}.upgraded/PG_VERSION`, "17\n");
+    const { code } = await pod.run(pod.moved(upgrade, folders), ["run"]);
+    return {
+      code,
+      told: pod.read("/dev/termination-log") ?? "",
+      version: pod.read(`${dataFolder}/PG_VERSION`)?.trim() ?? "",
+    };
+  } finally {
+    pod.close();
+  }
+}
+
+pythonTest("data that was shut down is upgraded, and nobody else works on the volume meanwhile", async () => {
+  const { code, told, version } = await run("shut down", { begun: false });
+  assert.equal({ code, version }, { code: 0, version: "17" }, told);
+  assert.is(JSON.parse(told).control, await sha256("12345678"));
+});
+
+pythonTest("data of a primary that was not stopped in order is not", async () => {
+  const { code, told, version } = await run("in production", { begun: false });
+  assert.equal({ code, version }, { code: 1, version: "15" });
+  assert.match(told, /was not stopped in order: the state of its data is in production/);
+});
+
+pythonTest(
+  "unless it was in order, and an attempt was killed with the server that pg_upgrade had started",
+  async () => {
+    const { code, told, version } = await run("in production", { begun: true });
+    assert.equal({ code, version }, { code: 0, version: "17" }, told);
+  },
+);
+
 test.run();
