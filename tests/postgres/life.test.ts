@@ -233,7 +233,8 @@ test("a server runs by the kubelet's word on its own container", () => {
       state: running.includes(name) ? { running: {} } : { waiting: { reason: "CrashLoopBackOff" } },
     }));
     const pods = sight.pods.map((pod) => ({ ...pod, status: { ...pod.status, containerStatuses } }));
-    return situationOf({ ...sight, pods: pods as typeof sight.pods }, nowMs).members[0]?.serverRuns;
+    return situationOf({ ...sight, pods: pods as unknown as typeof sight.pods }, nowMs).members[0]
+      ?.serverRuns;
   };
   assert.equal([runs("postgres"), runs("agent"), runs()], [true, false, false]);
 });
