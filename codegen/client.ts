@@ -63,9 +63,7 @@ export function clientClasses(
 
 /** The kinds as the support module takes them. */
 function servedKinds(kinds: readonly Served[]): string {
-  const lines = kinds.map(({ kind, names, word }) =>
-    `  ${word}: [${[names.constant, ...subresourcesOf(kind)].join(", ")}],\n`
-  );
+  const lines = kinds.map(({ names, word }) => `  ${word}: ${names.constant},\n`);
   return lines.length === 0 ? "{}" : `{\n${lines.join("")}}`;
 }
 
@@ -109,7 +107,7 @@ class ClassTexts {
   /** A class: its type, and its value. */
   class(doc: string, name: string, type: string, scope: "namespaced" | "group", args: string[]): string {
     const classType = this.typeOf(scope === "group" ? "GroupClass" : "NamespacedClass", name);
-    const make = this.#imports.nameOf("client", `${scope}Api`, true);
+    const make = this.#imports.nameOf("requests", `${scope}Api`, true);
     return `${blockComment(doc)}export type ${name} = ${type};\n` +
       `export const ${name}: ${classType} = ${make}<${name}>(${args.join(", ")});`;
   }

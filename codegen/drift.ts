@@ -56,10 +56,10 @@ function fileChange(before: string | undefined, after: string | undefined): stri
     : "the generated code differs, the API does not";
 }
 
-/** The subresources that a typed client serves, as client.ts writes them: `Thing: [types.things, "scale"],`. */
+/** The subresources that a typed client serves, as client.ts writes them: `Thing: Kind<..., "status" | "scale">;`. */
 function subresourcesOf(text: string): string[] {
-  return [...text.matchAll(/^ {2}(\w+): \[[\w.]+((?:, "\w+")*)\],$/gm)].flatMap(([, word, list]) =>
-    [...list!.matchAll(/\w+/g)].map(([name]) => `subresource ${name} of ${word}`)
+  return [...text.matchAll(/^ {2}(\w+): Kind\w*<(.*)>;$/gm)].flatMap(([, word, types]) =>
+    [...types!.matchAll(/"(\w+)"/g)].map(([, name]) => `subresource ${name} of ${word}`)
   );
 }
 

@@ -12,7 +12,7 @@ import { isOpenApi, OpenApi } from "./openapi.ts";
 import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
 import type { Printable } from "./print.ts";
 import { Declarations, type ObjectShape, type Shape, stringShape } from "./schema/shape.ts";
-import { resourceText, supportText } from "./support.ts";
+import { requestsText, resourceText, supportText } from "./support.ts";
 import { type ValidatedVersion, validationText, validatorText } from "./validator.ts";
 
 /** A document, and where it was found. */
@@ -321,6 +321,7 @@ class Modules {
       ["client.ts", `${header}\n${supportText}`],
       ["resource.ts", `${header}\n${resourceText}`],
     ]);
+    if (this.#client) files.set("requests.ts", `${header}${requestsText}`);
     for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
       const { types, client, typeNames } = moduleText({ ...module, hasClient: this.#client });
       files.set(`${path}.ts`, types);

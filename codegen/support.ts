@@ -1,6 +1,6 @@
 /**
- * The support modules of the output, types/client.ts and types/resource.ts: the RestClient contract and the classes
- * behind the typed clients, and the resource descriptor.
+ * The support modules of the output: types/client.ts, the RestClient contract and the types of the typed clients;
+ * types/requests.ts, the classes behind them; types/resource.ts, the resource descriptor.
  *
  * It is text, not code of this library, so that the output depends on nothing.
  * @module
@@ -38,9 +38,9 @@ export interface Resource<Read = KubernetesObject, Write = Read> {
 }
 `;
 
-/** The text of the support module, without the header. */
+/** The text of types/client.ts, without the header. */
 export const supportText = `/**
- * The contract that the typed clients are written against, and the classes behind them.
+ * The contract that the typed clients are written against, and their types.
  *
  * RestClient is the contract of @cloudydeno/kubernetes-client: a client of that package, or of any other that
  * keeps to it, works with each of the generated API classes.
@@ -285,13 +285,40 @@ export interface GroupClass<Api> {
   new (client: RestClient): Api;
 }
 
-/** The kinds that an API class serves, by the word that their methods end with: \`getDatabase\`. */
+/** The addresses of the kinds that an API class serves, by the word that their methods end with: \`getDatabase\`. */
 export interface ServedKinds {
-  readonly [word: string]: ServedKind;
+  readonly [word: string]: Resource<unknown, unknown>;
 }
+`;
 
-/** A kind that an API class serves: its address, and the subresources that it has. */
-export type ServedKind = readonly [resource: Resource<unknown, unknown>, ...subresources: ("status" | "scale")[]];
+/**
+ * The text of types/requests.ts, without the header. The compiler leaves it alone: no program needs to check it
+ * again, which takes longer than 50 kinds do. It is checked where it is made (tests/codegen/faithful.test.ts).
+ */
+export const requestsText = `// @ts-nocheck: its types are in client.ts, which is checked.
+/**
+ * The classes behind the typed clients: the requests that their methods make.
+ * @module
+ */
+import type {
+  ApplyOpts,
+  DeleteListOpts,
+  DeleteOpts,
+  GetListOpts,
+  GroupClass,
+  JSONValue,
+  NamespacedClass,
+  NoOpts,
+  PatchOpts,
+  PatchType,
+  PutOpts,
+  RequestOptions,
+  RestClient,
+  ServedKinds,
+  Serving,
+  WatchListOpts,
+} from "./client.ts";
+import type { Resource } from "./resource.ts";
 
 /** Makes the API class of a group and version in one namespace. */
 export function namespacedApi<Api>(kinds: ServedKinds): NamespacedClass<Api> {
@@ -310,7 +337,7 @@ export function groupApi<Api>(kinds: ServedKinds, Namespaced?: Serving): GroupCl
   if (Namespaced !== undefined) {
     const across = Namespaced.kinds;
     const Class = Namespaced as NamespacedClass<unknown>;
-    for (const word in across) addReads(methods, word, across[word]![0], "ForAllNamespaces");
+    for (const word in across) addReads(methods, word, across[word]!, "ForAllNamespaces");
     methods.namespace = function (this: Place, name: string) {
       return new Class(this.client, name);
     };
@@ -383,8 +410,8 @@ function addReads(methods: Methods, word: string, resource: Resource<unknown, un
   };
 }
 
-/** All methods of a kind. */
-function addMethods(methods: Methods, word: string, [resource, ...subresources]: ServedKind): void {
+/** All methods of a kind; the types leave out those of a subresource that it does not have. */
+function addMethods(methods: Methods, word: string, resource: Resource<unknown, unknown>): void {
   addReads(methods, word, resource);
   addChanges(methods, word, resource);
   methods["create" + word] = function (this: Place, body: JSONValue, opts: PutOpts = {}) {
@@ -399,8 +426,8 @@ function addMethods(methods: Methods, word: string, [resource, ...subresources]:
   methods["delete" + word + "List"] = function (this: Place, opts: DeleteListOpts = {}) {
     return this.remove(this.pathOf(resource), opts);
   };
-  if (subresources.includes("status")) addChanges(methods, word + "Status", resource, "status");
-  if (subresources.includes("scale")) addChanges(methods, word + "Scale", resource, "scale");
+  addChanges(methods, word + "Status", resource, "status");
+  addChanges(methods, word + "Scale", resource, "scale");
 }
 
 /** The methods that an object and its subresources have in common. */

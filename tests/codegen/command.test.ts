@@ -37,9 +37,15 @@ test("writes the output, says what it is, and --check finds nothing to say", asy
   const [crd, out] = [join(folder, "crd.json"), join(folder, "out")];
   await writeFile(crd, yes);
   assert.is(await main([crd, "--out", out]), 0);
-  assert.equal((await readdir(out)).sort(), ["client.ts", "example.com", "meta", "resource.ts"]);
+  assert.equal((await readdir(out)).sort(), [
+    "client.ts",
+    "example.com",
+    "meta",
+    "requests.ts",
+    "resource.ts",
+  ]);
   assert.is(await main([crd, "--out", out, "--check"]), 0);
-  assert.equal(said, [`${out}: 1 kind in 5 files`, `${out} is up to date: 1 kind in 5 files`]);
+  assert.equal(said, [`${out}: 1 kind in 6 files`, `${out} is up to date: 1 kind in 6 files`]);
 });
 
 test("--check exits with 1, tells the difference and writes nothing", async ({ folder, said }) => {
@@ -188,6 +194,7 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
       "b.example.com",
       "client.ts",
       "meta",
+      "requests.ts",
       "resource.ts",
     ]);
     status = 403;

@@ -39,6 +39,8 @@ test("the types of all fixtures are clean, and take and refuse each example as t
       type: typeNameOf(crd.kind),
       object,
     })));
+    // The compiler leaves requests.ts alone in programs, not here.
+    files.set("requests.ts", files.get("requests.ts")!.replace("// @ts-nocheck", "//"));
     await writeAll(folder, [["package.json", '{ "type": "module" }'], ...files]);
     await writeAll(folder, [...literals.files].map(([path, { text }]) => [path, text]));
     const { refused, elsewhere } = askTypeScript5(folder, [...files.keys()], literals);

@@ -65,7 +65,7 @@ console.log(kinds);
 
     assert.is(
       await run(user, "npx", "--no-install", "crd-codegen", "crd.json", "--out", "types", "--validator"),
-      "types: 1 kind in 7 files",
+      "types: 1 kind in 8 files",
     );
     assert.is(await run(user, "node", "library.ts"), "1");
     const deno = ["run", "-A", "--no-lock"];
@@ -81,7 +81,7 @@ console.log(kinds);
         "--validator",
         "--check",
       ),
-      "types is up to date: 1 kind in 7 files",
+      "types is up to date: 1 kind in 8 files",
     );
     assert.is(await run(user, "deno", ...deno, "library.ts"), "1");
     const settings = ["--strict", "--module", "nodenext", "--target", "es2024", "--skipLibCheck", "--noEmit"];
