@@ -76,7 +76,8 @@ export function generate(documents: readonly SourceDocument[], options: Generate
     attempt(() => {
       refuseDouble(crd, crds);
       const made = crd.versions.map((version): [string, ModuleKind] => {
-        return [version.name, bounded(crd, () => crdKind(crd, version, new Declarations()))];
+        const declarations = modules.declarations(crd.group, version.name);
+        return [version.name, bounded(crd, () => crdKind(crd, version, declarations))];
       });
       for (const [version, kind] of made) modules.addKind(crd.group, version, kind);
       for (const version of crd.versions) modules.addValidated({ crd, version });
@@ -285,6 +286,7 @@ function builtInTypes(kind: ApiKind, own: Printable, names: KindNames): Printabl
 class Modules {
   readonly #client: boolean;
   readonly #validator: boolean;
+  readonly #declarations = new Map<string, Declarations>();
   readonly #validated = new Map<string, ValidatedVersion[]>();
   readonly #byPath = new Map<
     string,
@@ -298,6 +300,14 @@ class Modules {
 
   addKind(group: string, version: string, kind: ModuleKind): void {
     this.#module(modulePath(group, version), group, version).kinds.push(kind);
+  }
+
+  /** The declarations that the kinds of a module share. */
+  declarations(group: string, version: string): Declarations {
+    const path = modulePath(group, version);
+    let declarations = this.#declarations.get(path);
+    if (declarations === undefined) this.#declarations.set(path, declarations = new Declarations());
+    return declarations;
   }
 
   addValidated(validated: ValidatedVersion): void {

@@ -38,7 +38,7 @@ export interface KindShapes {
 /**
  * The shapes of a version.
  *
- * @param declarations those of the version, and of nothing else
+ * @param declarations those of its module
  * @throws {InputError} when the schema cannot be read
  */
 export function kindShapes(crd: Crd, version: CrdVersion, declarations: Declarations): KindShapes {
@@ -184,7 +184,7 @@ function rootShape(shape: Shape, crd: Crd, version: CrdVersion, view: "write" | 
  * Gives each declaration that a kind reaches the name of its place: `DatabaseSpecStorage`.
  *
  * A shape that occurs in several places is declared once, at the place nearest to the root; the other places get
- * an alias. Kinds share nothing, so that a change of one leaves the others as they are. What is read where it differs from what is written has
+ * an alias, and so do all places of the module's other kinds. What is read where it differs from what is written has
  * the prefix of the read kind.
  */
 class Naming {
@@ -263,8 +263,14 @@ class Naming {
       const wanted = view === "read" && this.#places.has(place) ? this.#readPrefix + place : place;
       const name = this.#names.take(wanted);
       this.#places.add(place);
+      if (declaration.declaredAs === undefined) {
+        declaration.declaredAs = name;
+        this.declared.push({ ...this.#body(declaration, view), name });
+      } else {
+        const to = { ...declaration, name: declaration.declaredAs };
+        this.#aliases.push({ name, shape: { type: "reference", to } });
+      }
       declaration.name = name;
-      this.declared.push({ ...this.#body(declaration, view), name });
       next.push([declaration.shape, place]);
       return;
     }
@@ -276,9 +282,9 @@ class Naming {
   #body(declaration: Declaration, view: "write" | "read"): Pick<Printable, "shape" | "base"> {
     const { shape } = declaration;
     const written = view === "read" ? this.#written.get(declaration) : undefined;
-    return written?.name === undefined
+    return written?.declaredAs === undefined
       ? { shape }
-      : extended(shape, written.name, written.shape, this.#written) ?? { shape };
+      : extended(shape, written.declaredAs, written.shape, this.#written) ?? { shape };
   }
 
   /** The other names of shapes that are declared elsewhere. */

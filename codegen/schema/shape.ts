@@ -46,8 +46,10 @@ export interface Field {
 export interface Declaration {
   readonly id: number;
   readonly shape: Shape;
-  /** What it is declared as. Given by ../kind.ts. */
+  /** What the kind that is being printed calls it. Given by ../kind.ts. */
   name?: string;
+  /** What it is declared as: the name that the first kind of the module gave it. */
+  declaredAs?: string;
   /** The comment above it, in plain text. */
   doc?: string;
 }

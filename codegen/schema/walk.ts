@@ -32,7 +32,7 @@ export interface Views {
 
 /** What stays the same for the whole of one schema. */
 export interface Walk {
-  /** Of one version of a kind: equal objects are declared once. */
+  /** Shared by the kinds of a module: equal objects are declared once. */
   declarations: Declarations;
   /** For what is read, what is written in its place. */
   written: Written;
