@@ -50,7 +50,8 @@ async function openApiDocuments(connection: Connection, kinds: readonly string[]
     if (typeof url !== "string" || match === null || !kinds.some((kind) => mayHold(match[1] ?? "", kind))) {
       continue;
     }
-    found.push({ place: [connection.server, path], value: await get(connection, url) });
+    const value = await find(connection, url);
+    if (value !== undefined) found.push({ place: [connection.server, path], value });
   }
   return found;
 }
@@ -62,10 +63,20 @@ function mayHold(group: string, kind: string): boolean {
 }
 
 async function get(connection: Connection, path: string): Promise<JsonObject> {
+  const found = await find(connection, path);
+  if (found !== undefined) return found;
+  throw new InputError("The API server answered 404: it does not serve this", [
+    `${connection.server}${path}`,
+  ]);
+}
+
+/** What is at the path; `undefined` where there is nothing: a group can be listed that has no document. */
+async function find(connection: Connection, path: string): Promise<JsonObject | undefined> {
   const place = [`${connection.server}${path.split("?")[0]}`];
   const answer = await send(connection, "GET", path).catch((error: Error) => {
     throw new InputError(`Cannot reach the API server: ${error.message}`, place, { cause: error });
   });
+  if (answer.status === 404) return undefined;
   let body: Json | undefined;
   try {
     body = JSON.parse(answer.body) as Json;

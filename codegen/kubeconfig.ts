@@ -4,11 +4,12 @@
  * @module
  */
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { request as requestPlain } from "node:http";
 import { request as requestTls } from "node:https";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { promisify } from "node:util";
@@ -33,30 +34,30 @@ export interface Answer {
 }
 
 /**
- * The connection that a kubeconfig file describes.
+ * The connection that a kubeconfig describes.
+ *
+ * KUBECONFIG may list several files: the first that has an entry, or a current context, counts; files that do not
+ * exist are passed over (kubectl's rules).
  *
  * @param options.file the file. @default {"$KUBECONFIG, else ~/.kube/config"}
  * @param options.context a context of it. @default the current one
- * @throws {InputError} when the file cannot be read or names something that it does not hold
+ * @throws {InputError} when a file cannot be read or names something that none holds
  */
 export async function readKubeconfig(options: { file?: string; context?: string } = {}): Promise<Connection> {
-  const file = resolve(options.file ?? process.env.KUBECONFIG ?? join(homedir(), ".kube", "config"));
-  const text = await textOfFile(file, "the kubeconfig", file);
-  let config: Json;
-  try {
-    config = parse(text) as Json;
-  } catch (error) {
-    // The parser's other lines quote the file, which may hold a token: neither they nor the error go further.
-    const [message] = (error as Error).message.split("\n");
-    throw new InputError(`Cannot read the kubeconfig: ${message!.replace(/:$/, "")}`, [file]);
-  }
-  const name = options.context ?? textOf(config, "current-context");
-  const context = entry(config, "contexts", "context", name, file);
-  const cluster = entry(config, "clusters", "cluster", textOf(context, "cluster"), file);
-  const user = entry(config, "users", "user", textOf(context, "user"), file);
+  const configs = await readConfigs(options.file);
+  const current = configs.map(({ config }) => textOf(config, "current-context"));
+  const name = options.context ?? current.find((one) => one !== undefined && one !== "");
+  const { value: context, file } = entry(configs, "contexts", "context", name);
+  const { value: cluster, file: clusterFile } = entry(
+    configs,
+    "clusters",
+    "cluster",
+    textOf(context, "cluster"),
+  );
+  const { value: user, file: userFile } = entry(configs, "users", "user", textOf(context, "user"));
   const server = textOf(cluster, "server");
   if (server === undefined) throw new InputError(`Cluster of context "${name}" has no server`, [file]);
-  const material = async (holder: JsonObject, key: string): Promise<string | undefined> => {
+  const material = async (holder: JsonObject, key: string, file: string): Promise<string | undefined> => {
     const data = textOf(holder, `${key}-data`);
     if (data !== undefined) return Buffer.from(data, "base64").toString();
     const path = textOf(holder, key);
@@ -65,18 +66,46 @@ export async function readKubeconfig(options: { file?: string; context?: string 
       : await textOfFile(resolve(dirname(file), path), `the ${key}`, file);
   };
   const connection: Connection = { server, isInsecure: member(cluster, "insecure-skip-tls-verify") === true };
-  const ca = await material(cluster, "certificate-authority");
-  const cert = await material(user, "client-certificate");
-  const key = await material(user, "client-key");
+  const ca = await material(cluster, "certificate-authority", clusterFile);
+  const cert = await material(user, "client-certificate", userFile);
+  const key = await material(user, "client-key", userFile);
   const tokenFile = textOf(user, "tokenFile");
   const token = textOf(user, "token") ??
     (tokenFile === undefined
       ? undefined
-      : (await textOfFile(resolve(dirname(file), tokenFile), "the tokenFile", file)).trim());
+      : (await textOfFile(resolve(dirname(userFile), tokenFile), "the tokenFile", userFile)).trim());
   Object.assign(connection, ca && { ca }, cert && { cert }, key && { key }, token && { token });
   const plugin = member(user, "exec");
-  if (isObject(plugin)) Object.assign(connection, await credentials(plugin, file));
+  if (isObject(plugin)) Object.assign(connection, await credentials(plugin, userFile));
   return connection;
+}
+
+/** A kubeconfig file. Paths in it are relative to its folder. */
+interface Config {
+  file: string;
+  config: Json;
+}
+
+async function readConfigs(option: string | undefined): Promise<Config[]> {
+  const fallback = join(homedir(), ".kube", "config");
+  const listed = option === undefined ? (process.env.KUBECONFIG ?? "").split(delimiter) : [option];
+  const named = listed.filter((path) => path !== "").map((path) => resolve(path));
+  const there = named.length > 1 ? named.filter((path) => existsSync(path)) : named;
+  if (named.length > 1 && there.length === 0) {
+    throw new InputError("Cannot read the kubeconfig: none of the files exists", [named.join(delimiter)]);
+  }
+  return await Promise.all((named.length === 0 ? [fallback] : there).map(readConfig));
+}
+
+async function readConfig(file: string): Promise<Config> {
+  const text = await textOfFile(file, "the kubeconfig", file);
+  try {
+    return { file, config: parse(text) as Json };
+  } catch (error) {
+    // The parser's other lines quote the file, which may hold a token: neither they nor the error go further.
+    const [message] = (error as Error).message.split("\n");
+    throw new InputError(`Cannot read the kubeconfig: ${message!.replace(/:$/, "")}`, [file]);
+  }
 }
 
 async function textOfFile(path: string, what: string, kubeconfig: string): Promise<string> {
@@ -161,14 +190,23 @@ export function send(connection: Connection, method: string, path: string, body?
   });
 }
 
-function entry(config: Json, list: string, key: string, name: string | undefined, file: string): JsonObject {
-  const entries = isObject(config) ? member(config, list) : undefined;
-  const found = Array.isArray(entries)
-    ? entries.find((one) => isObject(one) && member(one, "name") === name)
-    : undefined;
-  const value = isObject(found) ? member(found, key) : undefined;
-  if (!isObject(value)) throw new InputError(`No ${key} is named ${JSON.stringify(name ?? "")}`, [file]);
-  return value;
+/** The first entry of the name, and the file that it is in. */
+function entry(
+  configs: readonly Config[],
+  list: string,
+  key: string,
+  name: string | undefined,
+): { value: JsonObject; file: string } {
+  for (const { file, config } of configs) {
+    const entries = isObject(config) ? member(config, list) : undefined;
+    const found = Array.isArray(entries)
+      ? entries.find((one) => isObject(one) && member(one, "name") === name)
+      : undefined;
+    const value = isObject(found) ? member(found, key) : undefined;
+    if (isObject(value)) return { value, file };
+  }
+  const files = configs.map(({ file }) => file).join(delimiter);
+  throw new InputError(`No ${key} is named ${JSON.stringify(name ?? "")}`, [files]);
 }
 
 function textOf(value: Json, key: string): string | undefined {

@@ -6,9 +6,11 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
+import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { readKubeconfig } from "../../codegen/kubeconfig.ts";
 import { main } from "../../codegen/main.ts";
 import { writeOutput } from "../../codegen/output.ts";
 import { crdOf } from "./crd_of.ts";
@@ -165,8 +167,11 @@ test("reads globs and URLs; a URL that does not answer, or not with 200, is name
 
 test("--from-cluster reads the cluster that the kubeconfig names; without permission it says so", async ({ folder, complained }) => {
   let status = 200;
-  const server = createServer((_, response) => {
-    response.statusCode = status;
+  const server = createServer((request, response) => {
+    if (request.url === "/openapi/v3") {
+      return response.end('{ "paths": { "apis/apps/v1": { "serverRelativeURL": "/none" } } }');
+    }
+    response.statusCode = request.url === "/none" ? 404 : status;
     response.end(
       JSON.stringify(
         status === 200
@@ -197,6 +202,8 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
       "requests.ts",
       "resource.ts",
     ]);
+    assert.is(await main([...args, "--kind", "Deployment"]), 2);
+    assert.match(complained.splice(0)[0]!, 'Cannot generate kind "Deployment": no OpenAPI document has it');
     status = 403;
     assert.is(await main(args), 2);
     assert.match(
@@ -208,6 +215,31 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
   } finally {
     server.closeAllConnections();
     await new Promise((closed) => server.close(closed));
+  }
+});
+
+test("KUBECONFIG lists files: the first that has an entry counts, and paths are relative to it", async ({ folder }) => {
+  const before = process.env.KUBECONFIG;
+  await mkdir(join(folder, "users"));
+  await writeFile(join(folder, "users/token"), "t\n");
+  const context = (cluster: string) => [{ name: "a", context: { cluster, user: "u" } }];
+  const files = {
+    "one": { "current-context": "a", "contexts": context("c") },
+    "two": {
+      "contexts": context("none"),
+      "clusters": [{ name: "c", cluster: { server: "http://127.0.0.1:1" } }],
+    },
+    "users/three": { "current-context": "none", "users": [{ name: "u", user: { tokenFile: "token" } }] },
+  };
+  for (const [name, config] of Object.entries(files)) {
+    await writeFile(join(folder, name), JSON.stringify(config));
+  }
+  process.env.KUBECONFIG = ["none", ...Object.keys(files)].map((name) => join(folder, name)).join(delimiter);
+  try {
+    assert.equal(await readKubeconfig(), { server: "http://127.0.0.1:1", isInsecure: false, token: "t" });
+  } finally {
+    if (before === undefined) delete process.env.KUBECONFIG;
+    else process.env.KUBECONFIG = before;
   }
 });
 
