@@ -11,7 +11,7 @@ import { compareOutputs } from "./drift.ts";
 import { InputError } from "./errors.ts";
 import { generate, type SourceDocument } from "./generate.ts";
 import { isObject, member } from "./json.ts";
-import { readOutput, writeOutput } from "./output.ts";
+import { keepEarlier, readOutput, writeOutput } from "./output.ts";
 import { readSources } from "./sources.ts";
 
 const help = `Usage: codegen [options] INPUT...
@@ -122,6 +122,15 @@ async function run(args: readonly string[]): Promise<number> {
       `codegen: ${count(failures.length, "input")} could not be generated${rest}; nothing was written`,
     );
     return 2;
+  }
+  if (failures.length > 0) {
+    for (const [path, kinds] of keepEarlier(await readOutput(values.out) ?? new Map(), generated.files)) {
+      console.error(
+        `codegen: ${values.out}/${path} stays as it was, all of it: ${
+          kinds.join(", ")
+        } could not be generated again`,
+      );
+    }
   }
   if (generated.kinds === 0) {
     throw new InputError(

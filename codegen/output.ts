@@ -5,6 +5,7 @@
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, normalize, resolve } from "node:path";
 import process from "node:process";
+import { readModules } from "./drift_model.ts";
 import { InputError } from "./errors.ts";
 import { header } from "./module.ts";
 
@@ -25,6 +26,33 @@ export async function readOutput(folder: string): Promise<Map<string, string> | 
     );
   }
   return files;
+}
+
+/**
+ * Puts modules of an earlier output into the files, where they have kinds that are not in the files, with all that
+ * they need.
+ *
+ * @returns for each module that was put back, the kinds that would have been missing
+ */
+export function keepEarlier(
+  before: ReadonlyMap<string, string>,
+  files: Map<string, string>,
+): Map<string, string[]> {
+  const fresh = readModules(files);
+  const kept = new Map<string, string[]>();
+  for (const [path, { kinds }] of readModules(before)) {
+    const missing = [...kinds.keys()].filter((kind) => fresh.get(path)?.kinds.has(kind) !== true);
+    if (missing.length === 0) continue;
+    kept.set(path, missing);
+    const stem = path.slice(0, -".ts".length);
+    for (const file of [`${stem}.ts`, `${stem}.client.ts`, `${stem}.validate.ts`]) {
+      const text = before.get(file);
+      if (text === undefined) files.delete(file);
+      else files.set(file, text);
+    }
+  }
+  if (kept.size > 0) { for (const [path, text] of before) if (!files.has(path)) files.set(path, text); }
+  return kept;
 }
 
 /**

@@ -85,6 +85,25 @@ test("one bad input among many is named and nothing is written; with --keep-goin
   assert.ok((await readdir(out)).includes("example.com"));
 });
 
+test("--keep-going keeps the types that a bad CustomResourceDefinition had, and says so", async ({ folder, complained }) => {
+  const [good, turned, out] = [join(folder, "good.json"), join(folder, "turned.json"), join(folder, "out")];
+  const module = join(out, "b.example.com/v1.ts");
+  await writeFile(good, yes);
+  await writeFile(turned, JSON.stringify(crdOf({ group: "b.example.com", kind: "Turned" })));
+  assert.is(await main([good, turned, "--out", out, "--quiet"]), 0);
+  const before = await readFile(module, "utf8");
+  await writeFile(turned, JSON.stringify(crdOf({ group: "b.example.com", kind: "Turned", schema: {} })));
+  for (const option of ["--quiet", "--check"]) {
+    complained.length = 0;
+    assert.is(await main([good, turned, "--out", out, "--keep-going", option]), 2);
+    assert.is(await readFile(module, "utf8"), before);
+    assert.is(
+      complained[1],
+      `codegen: ${out}/b.example.com/v1.ts stays as it was, all of it: Turned could not be generated again`,
+    );
+  }
+});
+
 test("an output that is a symbolic link stays one, and line ends that a checkout changed are no change", async ({ folder }) => {
   const [crd, out] = [join(folder, "crd.json"), join(folder, "out")];
   await writeFile(crd, yes);
