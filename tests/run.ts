@@ -1,10 +1,11 @@
 /**
  * Runs the uvu tests, in this runtime: `node tests/run.ts`, `deno run -A tests/run.ts`.
  *
- * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--api`: the
- * tests that ask a real API server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or
- * files. The exit code is 0 when all passed; the last line is `N passed, N failed`. All fast tests together run in a
- * process for each folder, and one for each file that takes long; as many at a time as there are processors, and one more.
+ * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--exhaustive`: those
+ * that try each of many cases, `*.exhaustive.test.ts`. With `--api`: the tests that ask a real API server named by
+ * KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or files. The exit code is 0 when all passed; the last
+ * line is `N passed, N failed`. All tests of one of the first two kinds run in several processes: as many at a time as
+ * there are processors, and one more.
  *
  * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
  * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
@@ -26,47 +27,56 @@ type UvuGlobals = { UVU_DEFER: number; UVU_INDEX: number; UVU_QUEUE: [string, ..
 
 const root = dirname(fileURLToPath(import.meta.url));
 
-/** Longest time for all files together: the fast tests take two minutes on two processors, those on a real API server more. */
-const deadlineMs = { fast: 5 * 60_000, api: 30 * 60_000 };
+/** What the names of a kind of test end with, and how long all of its files together may take. */
+const kinds = {
+  fast: { suffix: ".test.ts", deadlineMs: 5 * 60_000 },
+  exhaustive: { suffix: ".exhaustive.test.ts", deadlineMs: 10 * 60_000 },
+  api: { suffix: ".test.api.ts", deadlineMs: 30 * 60_000 },
+} as const;
 
 /** Without `npm ci` the tests of what is npm's (`*.npm.test.ts`) cannot run. */
 const hasNpm = existsSync(join(root, "../node_modules/.bin"));
 
-function testFiles(path: string, suffix: string): string[] {
+function testFiles(path: string, kind: keyof typeof kinds): string[] {
   if (path.endsWith(".ts")) return [path];
   return readdirSync(path, { recursive: true })
     .map(String)
-    .filter((name) => name.endsWith(suffix) && (hasNpm || !name.endsWith(".npm.test.ts")))
+    .filter((name) => name.endsWith(kinds[kind].suffix) && (hasNpm || !name.endsWith(".npm.test.ts")))
+    .filter((name) => kind !== "fast" || !name.endsWith(kinds.exhaustive.suffix))
     .sort()
     .map((name) => join(path, name));
 }
 
-/** What takes longest, longest first: each has a process of its own, as have the other files of each folder together. */
+/** The fast ones that take longest, longest first. */
 const long = [
   "conformance/leaders.test.ts",
   "operator/operator.test.ts",
-  "operator/rbac.test.ts",
   "upgrade/upgrade.test.ts",
   "conformance/runtime.test.ts",
-  "faults/faults.test.ts",
   "postgres/backup_agent.test.ts",
 ].map((name) => join(root, name));
 
-/** Runs all fast tests in several processes, the longest first; prints what each said when it ends. */
-async function runAll(): Promise<boolean> {
-  const startedMs = Date.now();
+/** The files of each process, those that take longest first: a long file alone, the others of a folder together. */
+function shared(kind: "fast" | "exhaustive"): string[][] {
+  if (kind === "exhaustive") return testFiles(root, kind).map((file) => [file]);
   const size = (files: readonly string[]) => files.reduce((sum, file) => sum + statSync(file).size, 0);
   const folders = readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => testFiles(join(root, name), ".test.ts").filter((file) => !long.includes(file)))
+    .map(({ name }) => testFiles(join(root, name), kind).filter((file) => !long.includes(file)))
     .filter((files) => files.length > 0)
     .sort((a, b) => size(b) - size(a));
-  const left = [...long.map((file) => [file]), ...folders];
+  return [...long.map((file) => [file]), ...folders];
+}
+
+/** Runs all tests of a kind in several processes; prints what each said when it ends. */
+async function runAll(kind: "fast" | "exhaustive"): Promise<boolean> {
+  const startedMs = Date.now();
+  const left = shared(kind);
   let passed = 0, failed = 0;
   const next = async (): Promise<void> => {
     const files = left.shift();
     if (files === undefined) return;
-    const { code, output } = await runFiles(files);
+    const { code, output } = await runFiles(kind === "exhaustive" ? ["--exhaustive", ...files] : files);
     console.log(output.trimEnd());
     const [, p = "0", f = "0"] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [];
     passed += Number(p);
@@ -83,9 +93,9 @@ async function runAll(): Promise<boolean> {
 }
 
 /** Runs files in this runtime. */
-function runFiles(files: readonly string[]): Promise<{ code: number | null; output: string }> {
+function runFiles(args: readonly string[]): Promise<{ code: number | null; output: string }> {
   return new Promise((settle) => {
-    const child = spawn(process.execPath, [...runtimeFlags, fileURLToPath(import.meta.url), ...files]);
+    const child = spawn(process.execPath, [...runtimeFlags, fileURLToPath(import.meta.url), ...args]);
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
@@ -95,16 +105,17 @@ function runFiles(files: readonly string[]): Promise<{ code: number | null; outp
 }
 
 async function main(args: string[]): Promise<boolean> {
-  if (args.length === 0) return await runAll();
-  const api = args.includes("--api");
-  const unknown = args.find((arg) => arg.startsWith("-") && arg !== "--api");
-  if (unknown) throw new Error(`Unknown option "${unknown}": known is --api`);
-  if (api && !process.env.KUBECONFIG) {
+  if (args.length === 0) return await runAll("fast");
+  if (args.join() === "--exhaustive") return await runAll("exhaustive");
+  const unknown = args.find((arg) => arg.startsWith("-") && arg !== "--api" && arg !== "--exhaustive");
+  if (unknown) throw new Error(`Unknown option "${unknown}": known are --api and --exhaustive`);
+  const kind = args.includes("--api") ? "api" : args.includes("--exhaustive") ? "exhaustive" : "fast";
+  if (kind === "api" && !process.env.KUBECONFIG) {
     throw new Error("KUBECONFIG is not set: it names the API server to test against");
   }
   const paths = args.filter((arg) => !arg.startsWith("-")).map((arg) => resolve(arg));
   const files = (paths.length > 0 ? paths : [root])
-    .flatMap((path) => testFiles(path, api ? ".test.api.ts" : ".test.ts"));
+    .flatMap((path) => testFiles(path, kind));
   if (files.length === 0) throw new Error(`No test files below ${paths.join(", ") || root}`);
 
   const startedMs = Date.now();
@@ -112,7 +123,7 @@ async function main(args: string[]): Promise<boolean> {
   const watchdog = setTimeout(() => {
     console.error(`\nThe tests did not end in time, in ${current}`);
     process.exit(1);
-  }, api ? deadlineMs.api : deadlineMs.fast);
+  }, kinds[kind].deadlineMs);
 
   const globals = globalThis as unknown as UvuGlobals;
   globals.UVU_DEFER = 1;

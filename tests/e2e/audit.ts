@@ -51,7 +51,7 @@ export function askedIn(line: string): Asked | undefined {
   };
 }
 
-/** What members ask, as it was seen; tests/operator/rbac.test.ts holds their Role against it. */
+/** What members ask, as it was seen; tests/operator/rbac.exhaustive.test.ts holds their Role against it. */
 export function membersRequests(): string[] {
   const file = new URL("../operator/members_requests.json", import.meta.url);
   return JSON.parse(readFileSync(file, "utf8")) as string[];
