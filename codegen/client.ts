@@ -38,7 +38,9 @@ export function clientClasses(
   const served = withWords(kinds);
   const namespaced = served.filter(({ kind }) => kind.scope === "Namespaced");
   const cluster = served.filter(({ kind }) => kind.scope === "Cluster");
-  const texts = new ClassTexts(imports);
+  // Methods have no comments of their own: the client is deprecated, where all its kinds are.
+  const isDeprecated = kinds.every(([kind]) => kind.deprecation !== undefined);
+  const texts = new ClassTexts(imports, isDeprecated ? kinds[0]![0].deprecation : undefined);
   const sections: string[] = [];
   if (namespaced.length > 0) {
     const type = texts.typeOf("KindsApi", "NamespacedKinds");
@@ -88,9 +90,12 @@ function withWords(kinds: readonly (readonly [ModuleKind, ClientNames])[]): Serv
 /** Writes the parts of a client module; what they are made of is in the support module. */
 class ClassTexts {
   readonly #imports: Imports;
+  readonly #deprecation: string | undefined;
 
-  constructor(imports: Imports) {
+  /** @param deprecation the tag of the clients, where they are deprecated */
+  constructor(imports: Imports, deprecation: string | undefined) {
     this.#imports = imports;
+    this.#deprecation = deprecation;
   }
 
   /** The kinds with their types. */
@@ -108,8 +113,11 @@ class ClassTexts {
   class(doc: string, name: string, type: string, scope: "namespaced" | "group", args: string[]): string {
     const classType = this.typeOf(scope === "group" ? "GroupClass" : "NamespacedClass", name);
     const make = this.#imports.nameOf("requests", `${scope}Api`, true);
-    return `${blockComment(doc)}export type ${name} = ${type};\n` +
-      `export const ${name}: ${classType} = ${make}<${name}>(${args.join(", ")});`;
+    const [whole, tag] = this.#deprecation === undefined
+      ? [doc, ""]
+      : [`${doc}\n\n${this.#deprecation}`, blockComment(this.#deprecation)];
+    return `${blockComment(whole)}export type ${name} = ${type};\n` +
+      `${tag}export const ${name}: ${classType} = ${make}<${name}>(${args.join(", ")});`;
   }
 
   typeOf(name: string, ...of: string[]): string {

@@ -6,7 +6,7 @@ import type { ApiKind } from "./api.ts";
 import { type Crd, type CrdVersion, isCrd, readCrd } from "./crd.ts";
 import { InputError } from "./errors.ts";
 import { byCodeUnit, type Json, type JsonObject } from "./json.ts";
-import { kindShapes, kindTypes } from "./kind.ts";
+import { deprecationOf, kindShapes, kindTypes } from "./kind.ts";
 import { header, type KindNames, type ModuleKind, modulePath, moduleText } from "./module.ts";
 import { isOpenApi, OpenApi } from "./openapi.ts";
 import metaDocument from "./openapi/meta_v1.json" with { type: "json" };
@@ -128,6 +128,7 @@ function refuseDouble(crd: Crd, before: readonly Crd[]): void {
 function crdKind(crd: Crd, version: CrdVersion, declarations: Declarations): ModuleKind {
   const { group, kind, listKind, plural, scope } = crd;
   const shapes = kindShapes(crd, version, declarations);
+  const [deprecation] = deprecationOf(version);
   return {
     group,
     version: version.name,
@@ -137,6 +138,8 @@ function crdKind(crd: Crd, version: CrdVersion, declarations: Declarations): Mod
     scope,
     hasStatus: version.hasStatus,
     hasScale: version.hasScale,
+    isServed: version.served,
+    ...(deprecation !== undefined && { deprecation }),
     types: (kindNames, names) => kindTypes(crd, version, shapes, kindNames, names),
   };
 }

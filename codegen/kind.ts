@@ -139,7 +139,8 @@ function docOf(crd: Crd, version: CrdVersion): string {
   return blocks.join("\n\n");
 }
 
-function deprecationOf({ name, deprecation }: CrdVersion): string[] {
+/** The tag of a deprecated version, for a comment; nothing for others. */
+export function deprecationOf({ name, deprecation }: CrdVersion): string[] {
   if (deprecation === undefined) return [];
   return [tag("deprecated", deprecation === "" ? `${name} is deprecated` : deprecation)];
 }

@@ -19,6 +19,10 @@ export interface KindNames {
 
 /** A kind with the types that are printed for it. */
 export interface ModuleKind extends ApiKind {
+  /** Whether the API server serves the version; what it does not serve has no client. @default true */
+  isServed?: boolean;
+  /** The tag of a deprecated version, for comments. */
+  deprecation?: string;
   /** Makes the types, once all kinds of the module have their names. */
   types: (kindNames: KindNames, names: Names) => Printable[];
 }
@@ -75,7 +79,8 @@ export function moduleText({ group, version, kinds, types = [], hasClient }: Mod
   }
   const typeNames = new Map(named.map(([{ kind }, { write }]) => [kind, write]));
   const texts: ModuleTexts = { types: fileText(imports, sections), typeNames };
-  if (hasClient && kinds.length > 0) texts.client = clientText(group, version, named);
+  const served = named.filter(([{ isServed }]) => isServed !== false);
+  if (hasClient && served.length > 0) texts.client = clientText(group, version, served);
   return texts;
 }
 
@@ -114,9 +119,8 @@ function descriptor(kind: ModuleKind, { write, read, constant }: KindNames, impo
   const address = [kind.group, kind.version, kind.kind, kind.plural, kind.scope].map((text) =>
     JSON.stringify(text)
   );
-  const comment = blockComment(
-    `The address of ${kind.kind} objects, and the types of what is read and written there.`,
-  );
+  const about = `The address of ${kind.kind} objects, and the types of what is read and written there.`;
+  const comment = blockComment(kind.deprecation === undefined ? about : `${about}\n\n${kind.deprecation}`);
   return `${comment}export const ${constant}: ${resource}<${read}, ${write}> = {
   group: ${address[0]},
   version: ${address[1]},

@@ -359,6 +359,19 @@ test("no description can end its comment, start a tag, or break a line", () => {
   );
 });
 
+test("the descriptor and the client of a deprecated version are @deprecated; a version that is not served has no client", () => {
+  const of = (version: JsonObject) => generate([{ place: ["crd.yaml"], value: crdOf({ version }) }]).files;
+  const deprecated = of({ deprecated: true, deprecationWarning: "use v2" });
+  const client = deprecated.get("example.com/v1.client.ts")!;
+  const tagged = " * @deprecated use v2\n */\nexport";
+  assert.match(deprecated.get("example.com/v1.ts")!, `${tagged} const things: `);
+  assert.match(client, `${tagged} type ExampleComV1Api = `);
+  assert.match(client, "/** @deprecated use v2 */\nexport const ExampleComV1Api: ");
+  const unserved = of({ served: false });
+  assert.ok(unserved.has("example.com/v1.ts"));
+  assert.not.ok(unserved.has("example.com/v1.client.ts"));
+});
+
 test("a deprecated version is @deprecated with its warning, one that is not served says so", () => {
   const crd = crdOf({ version: { deprecated: true, deprecationWarning: "use v2", served: false } });
   const text = filesOf(crd).get("example.com/v1.ts")!;
