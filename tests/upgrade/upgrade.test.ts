@@ -4,6 +4,7 @@ import { findCondition } from "../../runtime/mod.ts";
 import { configMaps } from "../../types/core/v1.ts";
 import { until } from "../within.ts";
 import { World } from "../operator/world.ts";
+import { identifierOf, imageThatCannotStart, isBack, watchSafety } from "./watch.ts";
 
 const test = suite("upgrade", { world: new World() });
 test.before.each((context) => {
@@ -12,35 +13,6 @@ test.before.each((context) => {
 test.after.each(async ({ world }) => await world.close());
 
 const inShop = (name: string) => ({ namespace: "shop", name });
-const identifierOf = (world: World) =>
-  world.find("/configmaps", "orders-config")?.metadata.annotations?.["initialize"];
-
-/** What must hold at every moment: nobody runs beside the Job that works on the data, and none before the first leads. */
-function watchSafety(world: World): string[] {
-  const found: string[] = [];
-  const isThere = (component: string) =>
-    world.api.objects("/pods").filter(({ metadata, status }) =>
-      metadata.labels?.["app.example.com/component"] === component &&
-      !["Succeeded", "Failed"].includes(status?.phase)
-    ).map(({ metadata }) => metadata.name);
-  let before: string | undefined;
-  world.api.subscribe(({ table, type, object }) => {
-    const members = isThere("postgres");
-    const working = [...isThere("upgrade"), ...isThere("upgrade-back")];
-    if (members.length > 0 && working.length > 0) found.push(`${members} run beside ${working}`);
-    before ??= identifierOf(world);
-    const isNew = identifierOf(world) !== before;
-    const first = world.find("/persistentvolumeclaims", "data-orders-0")?.metadata.annotations;
-    const proven = first?.["app.example.com/system-identifier"] === identifierOf(world);
-    if (table === "/pods" && type === "ADDED" && isNew && !proven) {
-      const leads = world.find("/configmaps", "orders-leader")?.metadata.annotations?.["leader"];
-      if (/^orders-[1-9]$/.test(object.metadata.name) && leads !== "orders-0") {
-        found.push(`${object.metadata.name} was started before the first member led`);
-      }
-    }
-  });
-  return found;
-}
 
 test("15 to 17: the data is upgraded once, the others are replaced, and nothing of it is left", async ({ world }) => {
   await world.apply("orders", { size: 3, version: "15" });
@@ -72,106 +44,6 @@ test("15 to 17: the data is upgraded once, the others are replaced, and nothing 
   assert.is((await world.database("orders"))?.status?.upgrade, undefined);
 });
 
-/** Writes that are steps: the rest is made anew in every pass. */
-const counts = /\/(jobs|statefulsets|configmaps|pods|persistentvolumeclaims)\b/;
-
-/**
- * Upgrades with an operator that is killed after its write number `killAt`, and started again; returns how many writes there
- * were, and with which ones the way back began and ended.
- */
-async function outlive(
-  killAt: number,
-  { speed = 1, image, reason = "Ready", ends }: {
-    speed?: number;
-    /** Image of the new version. */
-    image?: string;
-    reason?: string;
-    ends: (world: World) => boolean | Promise<boolean>;
-  },
-): Promise<{ writes: number; back: number[] }> {
-  const now = new World({ speed });
-  const back: number[] = [];
-  let writes = 0, armed = false;
-  now.api.intercept = {
-    after: (_info, response) => {
-      // A killed process does not hear the answer any more, and writes nothing after it.
-      if (armed && writes >= killAt) throw new Error("killed");
-      return response;
-    },
-    before: (_info, request) => {
-      if (!armed || request.method === "GET") return undefined;
-      if (writes >= killAt) throw new Error("killed");
-      if (!counts.test(new URL(request.url).pathname)) return undefined;
-      writes++;
-      return undefined;
-    },
-  };
-  now.start();
-  try {
-    await now.apply("orders", { size: 2, version: "15" });
-    await now.reason("orders", "Ready");
-    const wrong = watchSafety(now);
-    now.api.subscribe(({ type, object }) => {
-      if (object.metadata.name === "orders-upgrade-17-back" && type !== "MODIFIED") back.push(writes);
-    });
-    await now.apply("orders", { size: 2, version: "17", ...(image ? { image } : {}) });
-    armed = true;
-    await until(20_000, `write ${killAt}, or the end`, async () => writes >= killAt || await ends(now));
-    if (writes >= killAt) {
-      await now.stop();
-      armed = false;
-      now.start();
-    }
-    await now.reason("orders", reason);
-    await until(20_000, `the end after write ${killAt}`, () => ends(now));
-    assert.equal(wrong, [], `killed after write ${killAt}`);
-    return { writes, back };
-  } finally {
-    armed = false;
-    await now.close();
-  }
-}
-
-/** Several at a time: each waits for its timers most of the time. */
-async function afterEach(
-  from: number,
-  to: number,
-  task: (killAt: number) => Promise<unknown>,
-): Promise<void> {
-  const all = Array.from({ length: to - from + 1 }, (_, at) => from + at);
-  const next = async (): Promise<void> => {
-    const killAt = all.shift();
-    if (killAt === undefined) return;
-    await task(killAt);
-    await next();
-  };
-  await Promise.all([next(), next(), next(), next()]);
-}
-
-test("the operator killed after any of its steps ends the upgrade all the same", async ({ world }) => {
-  await world.close();
-  const ends = (now: World) => {
-    const { status, metadata } = now.find("app.example.com/databases", "orders")!;
-    const ready = findCondition(status?.conditions, "Ready");
-    return ready?.status === "True" && ready.observedGeneration === metadata.generation &&
-      status?.version === "17" && status.replicas === 2 && now.names("batch/jobs", "orders").length === 0;
-  };
-  const { writes } = await outlive(Infinity, { ends });
-  assert.ok(writes > 10, `${writes} writes`);
-  await afterEach(1, writes, (killAt) => outlive(killAt, { ends }));
-});
-
-/** With it all goes well until the members are to start. */
-const image = "localhost/cannot-start:17";
-/** The old version serves, with the data of before and the reason told. */
-function isBack(world: World): boolean {
-  const { status } = world.find("app.example.com/databases", "orders")!;
-  const config = world.find("/configmaps", "orders-config")?.metadata.annotations ?? {};
-  return status?.readyReplicas === 2 && status.version === "15" && status.upgrade?.phase === "Failed" &&
-    config["app.example.com/major"] === "15" && config["app.example.com/replaced"] === undefined &&
-    world.names("batch/jobs", "orders").join() === "orders-upgrade-17,orders-upgrade-17-check";
-}
-
 test("a new version that does not start is taken back, and not tried again by itself", async ({ world }) => {
   await world.close();
   const now = new World({ speed: 30 }).start();
@@ -179,7 +51,7 @@ test("a new version that does not start is taken back, and not tried again by it
     await now.apply("orders", { size: 2, version: "15" });
     const before = await now.reason("orders", "Ready");
     const wrong = watchSafety(now);
-    await now.apply("orders", { size: 2, version: "17", image });
+    await now.apply("orders", { size: 2, version: "17", image: imageThatCannotStart });
     await now.reason("orders", "UpgradeFailed");
     await until(20_000, "the old version to serve", () => isBack(now));
     const { status } = (await now.database("orders"))!;
@@ -211,7 +83,7 @@ test("an upgrade that was taken back is given up by going back to the version th
   try {
     await now.apply("orders", { size: 2, version: "15" });
     await now.reason("orders", "Ready");
-    await now.apply("orders", { size: 2, version: "17", image });
+    await now.apply("orders", { size: 2, version: "17", image: imageThatCannotStart });
     await until(20_000, "the old version to serve", () => isBack(now));
     await now.apply("orders", { size: 2, version: "15" });
     const { status } = await now.reason("orders", "Ready");
@@ -220,14 +92,6 @@ test("an upgrade that was taken back is given up by going back to the version th
   } finally {
     await now.close();
   }
-});
-
-test("the operator killed after any of its steps takes the upgrade back all the same", async ({ world }) => {
-  await world.close();
-  const given = { speed: 30, image, reason: "UpgradeFailed", ends: isBack };
-  const { back: [begun = 0, ended = 0] } = await outlive(Infinity, given);
-  assert.ok(ended > begun + 4, `from write ${begun} to ${ended}`);
-  await afterEach(begun, ended, (killAt) => outlive(killAt, given));
 });
 
 test("a new version that does not start any more is told as such, and goes on to be tried", async ({ world }) => {
