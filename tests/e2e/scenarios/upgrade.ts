@@ -73,7 +73,7 @@ async function upgrade(run: Run): Promise<void> {
   const first = (await leader(kubectl, name))!;
   // The library was there from the first start on, and 15 counts these statements with their text.
   const counted =
-    "SELECT count(*) FROM pg_stat_statements WHERE query ~* 'password' AND query !~ 'of-a-test|query'";
+    "SELECT count(*) FROM pg_stat_statements WHERE query ~* '\\mpassword\\M' AND query !~ 'of-a-test|query'";
   check(await sql(kubectl, first, counted) === "0", "pg_stat_statements shows statements with passwords");
   const before = await sql(kubectl, first, sameAfterwards);
   const identifier = await systemIdentifier(kubectl, first);
