@@ -42,7 +42,7 @@ const images: readonly (readonly [name: string, ...args: readonly string[]])[] =
     "--user",
     "1993:1993",
     "--cmd",
-    '["deno","run","--no-prompt","--cached-only","--no-remote","--v8-flags=--max-semi-space-size=4","/app/operator.js"]',
+    '["deno","run","--no-prompt","--cached-only","--no-remote","--v8-flags=--optimize-for-size,--max-semi-space-size=1","/app/operator.js"]',
   ],
 ];
 
