@@ -489,7 +489,10 @@ export class DatabaseReconciler {
     }
     log.info("Deleted", { deletionPolicy: deletionPolicyOf(database) });
     const finalizers = withoutFinalizer(database, finalizer);
-    await client.patch(databases, { namespace, name }, { metadata: { resourceVersion, finalizers } });
+    await client.patch(databases, { namespace, name }, { metadata: { resourceVersion, finalizers } })
+      .catch((error) => {
+        if (!isNotFound(error)) throw error; // it is gone, and the cache has yet to hear of it
+      });
   }
 
   /** Sees to it that a last backup is made when spec asks for it; nothing when the deletion may go on. */

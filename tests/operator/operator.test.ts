@@ -517,6 +517,24 @@ test("deleting with Delete leaves nothing", async ({ world }) => {
   );
 });
 
+test("a Database that is gone already when its finalizer is to go is no error", async ({ world }) => {
+  await world.apply("orders", { size: 1 });
+  await world.reason("orders", "Ready");
+  const lost = { kind: "Status", code: 404, reason: "NotFound", message: "gone" };
+  world.api.intercept = {
+    before: (_info, request) => {
+      const { pathname } = new URL(request.url);
+      return request.method === "PATCH" && pathname.endsWith("/databases/orders")
+        ? Response.json(lost, { status: 404 })
+        : undefined;
+    },
+  };
+  await world.client.delete(databases, inShop("orders"));
+  await until(6_000, "the end", () => world.log.some((line) => line.includes('"Deleted"')));
+  await world.stop();
+  assert.not.match(world.log.join("\n"), /Reconciler error/);
+});
+
 test("claims with data are never taken for empty when Patroni's state is lost", async ({ world }) => {
   await world.apply("orders", { size: 1 });
   await world.reason("orders", "Ready");
