@@ -113,7 +113,8 @@ export async function underWrites(
   return { written, gapMs: longestGapMs(written, startedMs), readyMs };
 }
 
-async function highestId(run: Run, name: string): Promise<number> {
+/** The highest id that was ever written to a Database by a {@linkcode Writer}; 0 without any. */
+export async function highestId(run: Run, name: string): Promise<number> {
   const primary = await leader(run.kubectl, name);
   check(primary, `Database ${name} has no leader`);
   const ended = await run.kubectl.try([

@@ -8,7 +8,7 @@ import { until } from "../../within.ts";
 import { authorityExtensions, type Order, Workshop } from "../../workshop.ts";
 import { conditionOf, database, leader, members, ready, sql, streaming, writtenIds } from "../database.ts";
 import { startProgram } from "../pods.ts";
-import { bar, check, discard, ensure, type Run, type Scenario } from "../scenario.ts";
+import { bar, check, discard, ensure, highestId, type Run, type Scenario } from "../scenario.ts";
 import { longestGapMs, lostRows, Writer } from "../writer.ts";
 
 const name = "sealed";
@@ -138,7 +138,7 @@ async function rotate(run: Run, change: (before: string) => Promise<void>): Prom
   const postmaster = async () =>
     await sql(kubectl, (await leader(kubectl, name))!, "SELECT pg_postmaster_start_time()");
   const server = await postmaster();
-  const writer = await Writer.start(kubectl, name, { image });
+  const writer = await Writer.start(kubectl, name, { image, firstId: await highestId(run, name) });
   const startedMs = Date.now();
   await change(before);
   const ms = Date.now() - startedMs;
