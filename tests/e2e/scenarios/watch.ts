@@ -180,7 +180,9 @@ async function drained(run: Run): Promise<void> {
     const told = await until(60_000, "the Database to say why", async () => {
       const condition = conditionOf(await kubectl.get("databases", name), "Ready");
       const message = String(condition?.["message"]);
-      return condition?.["status"] === "False" && message.includes(`${broken} cannot run`) ? message : undefined;
+      return condition?.["status"] === "False" && message.includes(`${broken} cannot run`)
+        ? message
+        : undefined;
     }, 300);
     check(!await evict(run, primary), `the primary may be evicted although ${broken} is down: ${told}`);
     check(await evict(run, broken), "the budget keeps a broken member on its node");
