@@ -49,14 +49,14 @@ async function outlive(
     });
     await now.apply("orders", { size: 2, version: "17", ...(image ? { image } : {}) });
     armed = true;
-    await until(20_000, `write ${killAt}, or the end`, async () => writes >= killAt || await ends(now));
+    await until(60_000, `write ${killAt}, or the end`, async () => writes >= killAt || await ends(now));
     if (writes >= killAt) {
       await now.stop();
       armed = false;
       now.start();
     }
     await now.reason("orders", reason);
-    await until(20_000, `the end after write ${killAt}`, () => ends(now));
+    await until(60_000, `the end after write ${killAt}`, () => ends(now));
     assert.equal(wrong, [], `killed after write ${killAt}`);
     return { writes, back };
   } finally {
