@@ -62,7 +62,11 @@ test("a running Database whose version can no longer be read goes on, is scaled,
     await world.apply("orders", spec);
     await world.client.delete(databases, { namespace: "shop", name: "orders" });
     await gone(world);
-    assert.equal(world.names("/persistentvolumeclaims", "orders"), []);
+    await until(
+      6_000,
+      "the claims to go",
+      () => world.names("/persistentvolumeclaims", "orders").length === 0,
+    );
   }));
 
 const members = (world: World) =>
