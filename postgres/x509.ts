@@ -38,7 +38,7 @@ export function issue({ subject, names, notBeforeMs, notAfterMs, issuer }: Issue
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
   const own = {
     subject: nameOf(subject),
-    publicKey: bytesOf(publicKey.export({ format: "der", type: "spki" })),
+    publicKey: publicKey.export({ format: "der", type: "spki" }),
   };
   const signer = issuer ? contentOf(new X509Certificate(issuer.certificate)) : own;
   const { sequence } = der.tag;
@@ -60,7 +60,7 @@ export function issue({ subject, names, notBeforeMs, notAfterMs, issuer }: Issue
       ),
     ),
   );
-  const signature = bytesOf(sign("sha256", content, issuer ? createPrivateKey(issuer.key) : privateKey));
+  const signature = sign("sha256", content, issuer ? createPrivateKey(issuer.key) : privateKey);
   return {
     certificate: pem(der.write(sequence, content, algorithm, bitString(signature))),
     key: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
@@ -75,22 +75,21 @@ function extensions(
 ): Uint8Array[] {
   const { sequence, octetString } = der.tag;
   const isAuthority = names.length === 0;
-  const extension = (name: string, value: Uint8Array, criticality: readonly Uint8Array[] = []) =>
-    der.write(sequence, der.writeObjectIdentifier(name), ...criticality, der.write(octetString, value));
-  const critical = [boolean];
+  const extension = (name: string, value: Uint8Array, ...critical: Uint8Array[]) =>
+    der.write(sequence, der.writeObjectIdentifier(name), ...critical, der.write(octetString, value));
   return [
     // An authority, and none below it.
     extension(
       id.basicConstraints,
       der.write(sequence, ...isAuthority ? [boolean, integer(0)] : []),
-      critical,
+      boolean, // critical
     ),
     extension(
       id.keyUsage,
       isAuthority
         ? bitString(Uint8Array.of(keyUsage.keyCertSign), 2)
         : bitString(Uint8Array.of(keyUsage.digitalSignature), 7),
-      critical,
+      boolean, // critical
     ),
     extension(id.subjectKeyIdentifier, der.write(octetString, own)),
     extension(id.authorityKeyIdentifier, der.write(sequence, der.write(der.field(0, "plain"), signer))),
@@ -138,10 +137,6 @@ function serialNumber(): Uint8Array {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[0] = (bytes[0]! & 0x3f) | 0x40;
   return bytes;
-}
-
-function bytesOf(buffer: Uint8Array): Uint8Array {
-  return new Uint8Array(buffer);
 }
 
 function pem(bytes: Uint8Array): string {
@@ -318,7 +313,7 @@ function weakness(one: X509Certificate, issuedByItself: boolean): string | undef
 
 /** What `node:crypto` does not tell of a certificate; whose DER is whole, as it has read it. */
 function contentOf({ raw }: X509Certificate) {
-  const [whole] = der.read(bytesOf(raw));
+  const [whole] = der.read(raw);
   const [content, algorithm] = der.read(whole!.content);
   const fields = der.read(content!.content);
   // Before them version, which is left out of version 1, serial number, signature, issuer and validity.
