@@ -51,25 +51,22 @@ function spread(choices: Choice[], count: number): Choice[] {
 test("a run without a fault is the same each time", () =>
   within(TEST_MAX_MS, check(named("create"), () => [{ label: "no fault" }]), "two runs"));
 
-test("the process may die after any fourth write while a Database is made", () =>
-  within(
-    TEST_MAX_MS,
-    check(named("create"), (baseline) => {
-      return choicesOf("F1", baseline).filter(({ label }) => label.startsWith("F1 crash after write"))
-        .filter((_, index) => index % 4 === 0);
-    }),
-    "crashes",
-  ));
-
-test("the process may die at any fourth write while a Database is deleted", () =>
-  within(
-    TEST_MAX_MS,
-    check(named("delete, Delete"), (baseline) => {
-      return choicesOf("F1", baseline).filter(({ label }) => label.startsWith("F1 crash after write"))
-        .filter((_, index) => index % 4 === 3);
-    }),
-    "crashes",
-  ));
+for (
+  const [rule, workload, at] of [
+    ["after any fourth write while a Database is made", "create", 0],
+    ["at any fourth write while a Database is deleted", "delete, Delete", 3],
+  ] as const
+) {
+  test(`the process may die ${rule}`, () =>
+    within(
+      TEST_MAX_MS,
+      check(named(workload), (baseline) => {
+        return choicesOf("F1", baseline).filter(({ label }) => label.startsWith("F1 crash after write"))
+          .filter((_, index) => index % 4 === at);
+      }),
+      "crashes",
+    ));
+}
 
 for (const family of families) {
   test(`${family}: some faults spread over making a Database`, () =>
