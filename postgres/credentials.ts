@@ -115,8 +115,8 @@ export function credentialsProblem({ database, patroni, claims, secrets }: Sight
 
 /**
  * What to tell when the Secret has other passwords than PostgreSQL, as the agent of the primary says
- * (credentials_agent.ts): somebody edited or replaced it. Neither side is changed. Members that run go on with what they began
- * with; one that is restarted could not follow the primary, so none is.
+ * (credentials_agent.ts): somebody edited or replaced it. Neither side is changed. Members that run go on with what they
+ * began with; one that is restarted could not follow the primary, so none is.
  *
  * The password of `app` is not held against the Secret once spec.users names that role: it follows the Secret then.
  */

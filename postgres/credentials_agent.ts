@@ -2,8 +2,8 @@
  * The agent's part for Secret `<name>-credentials`: the primary compares its passwords with what the server has.
  *
  * Whoever edits the Secret changes what applications and members connect with, and not what PostgreSQL accepts. The server
- * keeps a verifier of each password, from which nobody can tell the password, but whether it is the one. Only the names of the roles
- * whose password is another one leave the pod; no password is in a statement, an argument or a log.
+ * keeps a verifier of each password, from which nobody can tell the password, but whether it is the one. Only the names of
+ * the roles whose password is another one leave the pod; no password is in a statement, an argument or a log.
  * @module
  */
 import { passwordKeys } from "./credentials.ts";
