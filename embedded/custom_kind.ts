@@ -140,7 +140,7 @@ export class CustomKind implements Kind {
     version: string,
     subresource: string,
   ): FieldError[] {
-    const { schema } = this.#version(version);
+    const { schema, hasRules } = this.#version(version);
     let errors = validate(next, schema, "", old);
     if (subresource === "status") errors = errors.filter(isAboutStatus).map(belowStatus);
     const scale = this.scale(version);
@@ -149,7 +149,7 @@ export class CustomKind implements Kind {
       ["NotFound", "NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"].includes(error.type)
     );
     if (!blocking) return [...errors, ...validateRules(next, schema, "", old)];
-    if (!hasAnyRule(schema)) return errors;
+    if (!hasRules) return errors;
     return [...errors, {
       type: "Invalid",
       field: "<nil>",
@@ -174,8 +174,6 @@ const withoutMetadata = (object: KubeObject, hasStatus: boolean): Json => {
   return rest;
 };
 
-const hasAnyRule = (schema: Schema): boolean => JSON.stringify(schema).includes('"x-kubernetes-validations"');
-
 function scaleErrors(object: KubeObject, scale: ScalePaths): FieldError[] {
   const errors: FieldError[] = [];
   for (const path of [scale.specReplicasPath, scale.statusReplicasPath]) {
@@ -195,6 +193,7 @@ interface VersionOfKind {
   schema: Schema;
   pruneSchema: Schema;
   hasDefaults: boolean;
+  hasRules: boolean;
   hasStatus: boolean;
   scale: ScalePaths | undefined;
   columns: readonly Column[];
@@ -217,6 +216,7 @@ function readVersion(version: Json): VersionOfKind {
     schema,
     pruneSchema: schema,
     hasDefaults: hasDefaults(schema),
+    hasRules: JSON.stringify(schema).includes('"x-kubernetes-validations"'),
     hasStatus: version.subresources?.status !== undefined,
     scale: version.subresources?.scale,
     columns: [nameColumn, ...columns],

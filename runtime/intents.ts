@@ -195,7 +195,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
  * it can be guessed back. (cyrb53, public domain.)
  */
 export function hashOf(value: unknown): string {
-  const text = canonical(value) ?? "null";
+  const text = JSON.stringify(sorted(value)) ?? "null";
   let low = 0xdeadbeef, high = 0x41c6ce57;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);
@@ -207,14 +207,9 @@ export function hashOf(value: unknown): string {
   return (4294967296 * (2097151 & high) + (low >>> 0)).toString(16).padStart(14, "0");
 }
 
-/** As JSON.stringify writes it, the keys of each object sorted; `undefined` for what JSON has no value for. */
-function canonical(value: unknown): string | undefined {
-  if (Array.isArray(value)) return `[${value.map((item) => canonical(item) ?? "null").join(",")}]`;
-  if (!isObject(value)) return JSON.stringify(value);
-  let text = "";
-  for (const name of Object.keys(value).sort()) {
-    const part = canonical(value[name]);
-    if (part !== undefined) text += `${text && ","}${JSON.stringify(name)}:${part}`;
-  }
-  return `{${text}}`;
+/** The value with the keys of each object sorted. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name])]));
 }

@@ -1,11 +1,11 @@
 /**
- * Runs the uvu tests, in this runtime: `node tests/run.ts`, `deno run -A tests/run.ts`.
+ * Runs the uvu tests, in this runtime: `node tests/run.ts`, `deno run -A tests/run.ts`; with `--both` on Node and Deno.
  *
  * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--exhaustive`: those
- * that try each of many cases, `*.exhaustive.test.ts`. With `--api`: the tests that ask a real API server named by
- * KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or files. The exit code is 0 when all passed; the last
- * line is `N passed, N failed`. All tests of one of the first two kinds run in several processes: as many at a time as
- * there are processors, and one more.
+ * that try each of many cases or install something, `*.exhaustive.test.ts`. With `--api`: the tests that ask a real API
+ * server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or files. The exit code is 0 when all
+ * passed; the last line is `N passed, N failed`. All tests of one of the first two kinds run in several processes: as
+ * many at a time as there are processors, and one more.
  *
  * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
  * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
@@ -34,14 +34,14 @@ const kinds = {
   api: { suffix: ".test.api.ts", deadlineMs: 30 * 60_000 },
 } as const;
 
-/** Without `npm ci` the tests of what is npm's (`*.npm.test.ts`) cannot run. */
+/** Without `npm ci` the tests of what is npm's (`*.npm.*.ts`) cannot run. */
 const hasNpm = existsSync(join(root, "../node_modules/.bin"));
 
 function testFiles(path: string, kind: keyof typeof kinds): string[] {
   if (path.endsWith(".ts")) return [path];
   return readdirSync(path, { recursive: true })
     .map(String)
-    .filter((name) => name.endsWith(kinds[kind].suffix) && (hasNpm || !name.endsWith(".npm.test.ts")))
+    .filter((name) => name.endsWith(kinds[kind].suffix) && (hasNpm || !name.includes(".npm.")))
     .filter((name) => kind !== "fast" || !name.endsWith(kinds.exhaustive.suffix))
     .sort()
     .map((name) => join(path, name));
@@ -68,15 +68,27 @@ function shared(kind: "fast" | "exhaustive"): string[][] {
   return [...long.map((file) => [file]), ...folders];
 }
 
+/** A program and its arguments. */
+type Command = readonly [program: string, ...args: string[]];
+
+const thisRuntime: Command = [process.execPath, ...runtimeFlags];
+const bothRuntimes: readonly Command[] = [["node"], ["deno", "run", "-A"]];
+
 /** Runs all tests of a kind in several processes; prints what each said when it ends. */
-async function runAll(kind: "fast" | "exhaustive"): Promise<boolean> {
+async function runAll(kind: "fast" | "exhaustive", runtimes: readonly Command[]): Promise<boolean> {
   const startedMs = Date.now();
-  const left = shared(kind);
+  const left = shared(kind).flatMap((files) => runtimes.map((runtime) => ({ runtime, files })));
   let passed = 0, failed = 0;
   const next = async (): Promise<void> => {
-    const files = left.shift();
-    if (files === undefined) return;
-    const { code, output } = await runFiles(kind === "exhaustive" ? ["--exhaustive", ...files] : files);
+    const job = left.shift();
+    if (job === undefined) return;
+    const { runtime, files } = job;
+    const { code, output } = await run([
+      ...runtime,
+      fileURLToPath(import.meta.url),
+      ...(kind === "exhaustive" ? ["--exhaustive"] : []),
+      ...files,
+    ]);
     console.log(output.trimEnd());
     const [, p = "0", f = "0"] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [];
     passed += Number(p);
@@ -86,16 +98,15 @@ async function runAll(kind: "fast" | "exhaustive"): Promise<boolean> {
   };
   // One more than there are processors: there is always one that waits.
   await Promise.all(Array.from({ length: availableParallelism() + 1 }, next));
-  if (!hasNpm) console.log("left out, as they need npm ci: *.npm.test.ts");
-  console.log(`all in ${((Date.now() - startedMs) / 1000).toFixed(1)} s on ${runtime()}`);
+  if (!hasNpm) console.log("left out, as they need npm ci: *.npm.*.ts");
+  console.log(`all in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`);
   console.log(`${passed} passed, ${failed} failed`);
   return failed === 0 && passed > 0;
 }
 
-/** Runs files in this runtime. */
-function runFiles(args: readonly string[]): Promise<{ code: number | null; output: string }> {
+function run([program, ...args]: Command): Promise<{ code: number | null; output: string }> {
   return new Promise((settle) => {
-    const child = spawn(process.execPath, [...runtimeFlags, fileURLToPath(import.meta.url), ...args]);
+    const child = spawn(program, args);
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
@@ -105,10 +116,15 @@ function runFiles(args: readonly string[]): Promise<{ code: number | null; outpu
 }
 
 async function main(args: string[]): Promise<boolean> {
-  if (args.length === 0) return await runAll("fast");
-  if (args.join() === "--exhaustive") return await runAll("exhaustive");
-  const unknown = args.find((arg) => arg.startsWith("-") && arg !== "--api" && arg !== "--exhaustive");
-  if (unknown) throw new Error(`Unknown option "${unknown}": known are --api and --exhaustive`);
+  const known = ["--exhaustive", "--api", "--both"];
+  const unknown = args.find((arg) => arg.startsWith("-") && !known.includes(arg));
+  if (unknown) throw new Error(`Unknown option "${unknown}": known are ${known.join(", ")}`);
+  const isAll = args.every((arg) => arg === "--exhaustive" || arg === "--both");
+  if (isAll) {
+    const runtimes = args.includes("--both") ? bothRuntimes : [thisRuntime];
+    return await runAll(args.includes("--exhaustive") ? "exhaustive" : "fast", runtimes);
+  }
+  if (args.includes("--both")) throw new Error("--both is for all tests, not for --api, folders and files");
   const kind = args.includes("--api") ? "api" : args.includes("--exhaustive") ? "exhaustive" : "fast";
   if (kind === "api" && !process.env.KUBECONFIG) {
     throw new Error("KUBECONFIG is not set: it names the API server to test against");

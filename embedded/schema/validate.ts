@@ -88,16 +88,15 @@ function checkString(
   errors: FieldError[],
   report: Report,
 ): void {
-  const length = Array.from(value).length;
   // Only the first of these is told.
-  if (schema.maxLength !== undefined && length > schema.maxLength) {
+  if (schema.maxLength !== undefined && isLonger(value, schema.maxLength)) {
     errors.push({
       type: "TooLong",
       field: path,
       value,
       detail: `may not be more than ${schema.maxLength} bytes`,
     });
-  } else if (schema.minLength !== undefined && length < schema.minLength) {
+  } else if (schema.minLength !== undefined && !isLonger(value, schema.minLength - 1)) {
     report("Invalid", `${path} in body should be at least ${schema.minLength} chars long`);
   } else if (schema.pattern !== undefined && !goRegExp(schema.pattern).test(value)) {
     report("Invalid", `${path} in body should match '${schema.pattern}'`);
@@ -106,6 +105,12 @@ function checkString(
   if (problem) {
     report("TypeInvalid", `${path} in body must be of type ${schema.format}: ${JSON.stringify(value)}`);
   }
+}
+
+/** Whether it has more than `length` characters, which are one or two units each. */
+function isLonger(value: string, length: number): boolean {
+  if (value.length <= length || value.length > 2 * length) return value.length > length;
+  return Array.from(value).length > length;
 }
 
 const compiled = new Map<string, RegExp>();

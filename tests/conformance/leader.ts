@@ -1,5 +1,5 @@
 /**
- * A process that writes its name into ConfigMap `journal` every few milliseconds while it leads. For leaders.ts.
+ * A process that writes its name into ConfigMap `journal` twenty times a second while it leads. For leaders.ts.
  * @module
  */
 
@@ -24,7 +24,7 @@ await runProcess(async (signal) => {
     predicate: { update: () => false },
     reconcile: async (key, { client }) => {
       await client.patch(configMaps, key, { data: { writer: identity, count: String(++count) } });
-      return { requeueAfterMs: 20 };
+      return { requeueAfterMs: 50 };
     },
   });
   await manager.start(signal);

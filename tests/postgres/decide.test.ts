@@ -1117,38 +1117,45 @@ const isSynchronous = ({ synchronous }: Situation, { name }: MemberSeen) => sync
 
 /** What no step may ever do, whatever was seen. */
 function mustHold(seen: Situation, step: Step): void {
+  try {
+    checkPromises(seen, step);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}: ${JSON.stringify(step)} in ${JSON.stringify(seen)}`);
+  }
+}
+
+function checkPromises(seen: Situation, step: Step): void {
   const { members, primary, replicas = 0, first = 0, wanted, deleting } = seen;
   const serves = (member: MemberSeen) =>
     member.ready && !member.terminating && (member.name === primary || member.streaming);
-  const text = `${JSON.stringify(step)} in ${JSON.stringify(seen)}`;
-  assert.ok(step.reason.match(/^[A-Za-z]+$/) && step.message.length > 0, `a reason and a message: ${text}`);
+  assert.ok(step.reason.match(/^[A-Za-z]+$/) && step.message.length > 0, "a reason and a message");
   if (step.kind === "restart") {
     const target = members.find((member) => member.name === step.pod)!;
     const others = members.filter((member) => member !== target);
     const isDownAnyway = !serves(target) && !target.streaming && target.trouble !== undefined &&
       !target.upToDate;
-    assert.not.ok(target.losesData, `no data goes: ${text}`);
-    assert.ok(!target.upToDate || target.pendingRestart, `only a stale member restarts: ${text}`);
-    assert.ok(isDownAnyway || others.every(serves), `never two members down: ${text}`);
-    assert.ok(target.name !== primary || members.length === 1, `the primary restarts only alone: ${text}`);
+    assert.not.ok(target.losesData, "no data goes");
+    assert.ok(!target.upToDate || target.pendingRestart, "only a stale member restarts");
+    assert.ok(isDownAnyway || others.every(serves), "never two members down");
+    assert.ok(target.name !== primary || members.length === 1, "the primary restarts only alone");
     assert.ok(
       !deleting && !seen.patroniPaused || !serves(target),
-      `no restart while deleted or paused: ${text}`,
+      "no restart while deleted or paused",
     );
   }
   if (step.kind === "done" && step.reason === "Ready") {
     const leader = members.find((member) => member.name === primary);
-    assert.ok(leader && serves(leader) && !deleting && seen.settled, `a primary that serves: ${text}`);
+    assert.ok(leader && serves(leader) && !deleting && seen.settled, "a primary that serves");
     assert.ok(
       members.length === wanted && replicas === wanted && first === 0 && members.every(serves),
-      `all that are wanted: ${text}`,
+      "all that are wanted",
     );
-    assert.ok(members.every((one) => one.upToDate && !one.pendingRestart), `rolled out: ${text}`);
+    assert.ok(members.every((one) => one.upToDate && !one.pendingRestart), "rolled out");
     assert.ok(
       !seen.durable || members.every((one) => one.name === primary || isSynchronous(seen, one)),
-      `with every promise of its durability: ${text}`,
+      "with every promise of its durability",
     );
-    assert.ok(!seen.switchoverPending && !seen.patroniPaused, `nothing under way: ${text}`);
+    assert.ok(!seen.switchoverPending && !seen.patroniPaused, "nothing under way");
   }
   const leader = members.find((member) => member.name === primary);
   const stopped = Array.from({ length: replicas }, (_, ordinal) => ordinal).filter((ordinal) =>
@@ -1156,31 +1163,31 @@ function mustHold(seen: Situation, step: Step): void {
   );
   if (stopped.length > 0 && !deleting) {
     const isLast = replicas - first === 1;
-    assert.is(stopped.length, 1, `one at a time: ${text}`);
-    assert.ok(replicas > wanted, `never below what is wanted: ${text}`);
-    assert.ok(isLast || (leader && !stopped.includes(leader.ordinal)), `never the primary: ${text}`);
+    assert.is(stopped.length, 1, "one at a time");
+    assert.ok(replicas > wanted, "never below what is wanted");
+    assert.ok(isLast || (leader && !stopped.includes(leader.ordinal)), "never the primary");
     assert.ok(
       members.filter((member) => member.ordinal < Math.max(1, wanted)).every((member) =>
         serves(member) || isLast
       ),
-      `those that stay serve: ${text}`,
+      "those that stay serve",
     );
   }
   if (deleting && leader && stopped.includes(leader.ordinal)) {
-    assert.is(members.length, 1, `the primary stops last: ${text}`);
+    assert.is(members.length, 1, "the primary stops last");
   }
   if (step.kind === "switchover") {
     const target = members.find((member) => member.name === step.to)!;
     assert.ok(
       step.from === primary && step.to !== primary && serves(target),
-      `to a member that serves: ${text}`,
+      "to a member that serves",
     );
     assert.ok(
       !seen.durable ||
         members.every((one) => one.name === primary || !serves(one) || isSynchronous(seen, one)),
-      `when all that stream have every commit: ${text}`,
+      "when all that stream have every commit",
     );
-    assert.ok(!seen.switchoverPending && !seen.patroniPaused, `asked once: ${text}`);
+    assert.ok(!seen.switchoverPending && !seen.patroniPaused, "asked once");
   }
 }
 
