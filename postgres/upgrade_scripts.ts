@@ -320,7 +320,13 @@ def tell():
 
 def finish():
     done = json.loads(member.read(MARK))
-    if int(member.read(DATA + "/PG_VERSION")) != done["to"] or not member.leads():
+    if int(member.read(DATA + "/PG_VERSION")) != done["to"]:
+        return
+    if member.query("SELECT pg_is_in_recovery()") == "t":
+        # Another leads by now: the old data has no way back all the same, and statistics wait until this member leads.
+        shutil.rmtree(DATA + ".before", ignore_errors=True)
+        return
+    if not member.leads():
         return
     vacuumdb = "/usr/lib/postgresql/%d/bin/vacuumdb" % done["to"]
     options = {**os.environ, "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"}

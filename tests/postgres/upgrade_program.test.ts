@@ -2,8 +2,9 @@ import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { memberLibrary } from "../../postgres/agent.ts";
 import { dataFolder, folder, guard, volumeFolder } from "../../postgres/scripts.ts";
-import { upgrade } from "../../postgres/upgrade_scripts.ts";
+import { upgrade, upgradeAgent } from "../../postgres/upgrade_scripts.ts";
 import { pythonTest, StandIns } from "./stand_ins.ts";
 
 const folders = [volumeFolder, folder.config, "/usr/lib/postgresql", "/dev/termination-log"];
@@ -83,6 +84,64 @@ pythonTest("what a server has used stays, and that is told", async () => {
     /^PostgreSQL 17 has used the data, so that there is no way back to 15 but a backup; /,
   );
   assert.equal({ version, control, before }, { version: "17", control: "in recovery", before: true });
+});
+
+/** Runs one look of the agent at what an upgrade to 17 has left; `leads` is what Patroni says, one time after the other. */
+async function finish({ recovering, leads }: { recovering: boolean; leads: boolean[] }) {
+  const pod = new StandIns(["psql", "vacuumdb"], {
+    vacuumdb: {},
+    pg_is_in_recovery: { out: recovering ? "t" : "f" },
+    datallowconn: { out: '["app", "it\'s"]' },
+  });
+  try {
+    pod.write("member.py", memberLibrary);
+    const program = "/usr/lib/postgresql/17/bin/vacuumdb";
+    pod.write(program, `#!/bin/sh\nexec ${pod.bin}/vacuumdb "$@"\n`);
+    chmodSync(join(pod.root, program), 0o755);
+    pod.write(`${dataFolder}/PG_VERSION`, "17\n");
+    pod.write(`${dataFolder}.before/base/1`, "");
+    pod.write(`${volumeFolder}/upgrade.json`, JSON.stringify({ to: 17 }));
+    const answers = JSON.stringify(leads.map(Number));
+    const { code, output } = await pod.run(`import sys
+sys.path.insert(0, ${JSON.stringify(pod.root)})
+${pod.moved(upgradeAgent, folders)}
+member.leads = lambda answers=${answers}: answers.pop(0)
+finish()
+`);
+    assert.is(code, 0, output);
+    return {
+      gathered: pod.calls().filter(({ line }) => line.includes("vacuumdb")).map(({ line }) =>
+        line.replace(/^.*--dbname=/, "")
+      ),
+      before: existsSync(join(pod.root, `${dataFolder}.before`)),
+      marked: existsSync(join(pod.root, volumeFolder, "upgrade.json")),
+    };
+  } finally {
+    pod.close();
+  }
+}
+
+pythonTest(
+  "the member that leads with upgraded data gathers statistics of each database, and the old data goes",
+  async () => {
+    assert.equal(await finish({ recovering: false, leads: [true, true, true] }), {
+      gathered: ["dbname='app'", "dbname='it\\'s'"],
+      before: false,
+      marked: false,
+    });
+  },
+);
+
+pythonTest("one that leads no more stops there, and goes on when it leads again", async () => {
+  assert.equal(await finish({ recovering: false, leads: [true, false] }), {
+    gathered: ["dbname='app'"],
+    before: true,
+    marked: true,
+  });
+});
+
+pythonTest("where another leads with the upgraded data the old goes, and statistics wait", async () => {
+  assert.equal(await finish({ recovering: true, leads: [] }), { gathered: [], before: false, marked: true });
 });
 
 /** What became of `upgrade.py run` on data of 15 whose server ended in this state. */
