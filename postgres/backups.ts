@@ -10,6 +10,7 @@ import type { CronJob, Job, JobSpec } from "../types/batch/v1.ts";
 import type { PodSpec, Secret, Service } from "../types/core/v1.ts";
 import { backupFolder, pgbackrest } from "./backup_scripts.ts";
 import { type Bucket, type Database, type OwnerReference, sizeOf, storageOf } from "./database.ts";
+import { jobPod } from "./job_pod.ts";
 import {
   annotation,
   backupPort,
@@ -23,7 +24,7 @@ import {
 import { parseQuantity } from "./quantity.ts";
 import { readSetting } from "./settings/setting.ts";
 import { dataFolder, folder, volumeFolder } from "./scripts.ts";
-import { containerSecurity, podSecurity } from "./security.ts";
+import { containerSecurity } from "./security.ts";
 
 /** Kinds of backup in pgBackRest's words. */
 export const backupTypes = ["full", "diff", "incr"] as const;
@@ -321,10 +322,7 @@ function jobSpec(database: Database, order: Order, image: string): JobSpec {
   const names = namesOf(name);
   const service = `${names.backup}.${namespace}.svc`;
   const spec: PodSpec = {
-    restartPolicy: "Never",
-    automountServiceAccountToken: false,
-    enableServiceLinks: false,
-    securityContext: podSecurity,
+    ...jobPod(database),
     containers: [{
       name: "backup",
       image,

@@ -11,9 +11,10 @@ import type { PodSpec, StoredPod } from "../types/core/v1.ts";
 import { backupFolder } from "./backup_scripts.ts";
 import { backupLabels, repositoryFolder, scheduled } from "./backups.ts";
 import { type Database, type OwnerReference, storageOf } from "./database.ts";
+import { jobPod } from "./job_pod.ts";
 import { identityOf, namesOf, ownedMetadata } from "./names.ts";
 import { folder } from "./scripts.ts";
-import { containerSecurity, podSecurity } from "./security.ts";
+import { containerSecurity } from "./security.ts";
 import { privateServer, reach, words } from "./private_server.ts";
 import { binaryFolder, majorOf } from "./versions.ts";
 
@@ -132,10 +133,7 @@ export function desiredDrill(
   const { backups, storage, resources } = database.spec;
   const labels = backupLabels(database);
   const spec: PodSpec = {
-    restartPolicy: "Never",
-    automountServiceAccountToken: false,
-    enableServiceLinks: false,
-    securityContext: podSecurity,
+    ...jobPod(database),
     containers: [{
       name: container,
       image,

@@ -9,11 +9,11 @@
  */
 import type { Job, StoredJob } from "../types/batch/v1.ts";
 import type { OwnerReference } from "./database.ts";
+import { jobPod } from "./job_pod.ts";
 import { type JobState, jobState } from "./job_seen.ts";
 import { annotation, component, label, namesOf, ownedMetadata } from "./names.ts";
-import { placement } from "./placement.ts";
 import { folder } from "./scripts.ts";
-import { containerSecurity, podSecurity } from "./security.ts";
+import { containerSecurity } from "./security.ts";
 import type { Problem, Sight } from "./sight.ts";
 import { imageOf, readVersion } from "./versions.ts";
 
@@ -119,11 +119,7 @@ export function desiredImageTrial(seen: Seen, owner: readonly OwnerReference[]) 
       template: {
         metadata: { labels: { ...metadata.labels } },
         spec: {
-          restartPolicy: "Never",
-          automountServiceAccountToken: false,
-          enableServiceLinks: false,
-          securityContext: podSecurity,
-          ...placement(database),
+          ...jobPod(database),
           containers: [{
             name: "image",
             image,

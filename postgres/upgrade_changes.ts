@@ -7,12 +7,12 @@ import type { Resource } from "../types/client.ts";
 import { configMaps, type PodSpec } from "../types/core/v1.ts";
 import type { Database, OwnerReference } from "./database.ts";
 import { dynamicConfig, nextDynamicConfig, presentParameters } from "./dynamic_config.ts";
+import { jobPod } from "./job_pod.ts";
 import { annotation, claimName, label, namesOf, ownedMetadata, podName } from "./names.ts";
 import { parametersOf, settableParameters } from "./parameters.ts";
-import { placement } from "./placement.ts";
 import { memberResources } from "./pod_template.ts";
 import { folder, volumeFolder } from "./scripts.ts";
-import { containerSecurity, podSecurity } from "./security.ts";
+import { containerSecurity } from "./security.ts";
 import { dataVersion, orderOf, type Sight } from "./sight.ts";
 import { desiredImageTrial, imageTrialJob } from "./image_trial.ts";
 import {
@@ -209,11 +209,7 @@ export function desiredUpgradeJob(
   const made = purpose === "back" ? run?.spec?.template.spec?.containers[0]?.image : undefined;
   const labels = { [label.component]: upgradeComponent[purpose] };
   const spec: PodSpec = {
-    restartPolicy: "Never",
-    automountServiceAccountToken: false,
-    enableServiceLinks: false,
-    securityContext: podSecurity,
-    ...placement(database),
+    ...jobPod(database),
     containers: [{
       name: program,
       image: made ?? imageOf(database, imageTemplate),

@@ -181,6 +181,20 @@ test("a backup's pod is no member, passes restricted, and holds the agent's toke
   }
 });
 
+test("backups and drills run where the members may", () => {
+  const nodeSelector = { disk: "ssd" }, tolerations = [{ key: "db", operator: "Exists" as const }];
+  const plain = databaseOf();
+  const database = { ...plain, spec: { ...plain.spec, nodeSelector, tolerations } };
+  const pods = [
+    ...[...desiredCronJobs(database, [], { image: "i" }), desiredDrill(database, [], { image: "i" })].map(
+      ({ spec }) => spec!.jobTemplate.spec!.template.spec!,
+    ),
+    desiredBackupJob(database, [], { id: "first", type: "full", image: "i" }).spec.template.spec!,
+  ];
+  assert.is(pods.length, 6);
+  for (const pod of pods) assert.equal([pod.nodeSelector, pod.tolerations], [nodeSelector, tolerations]);
+});
+
 test("the programs hold no value of a Database and take no secret from arguments or environment", () => {
   for (
     const source of [agent(["a"]), memberLibrary, backupAgent, repositoryLibrary, backupOrder, restore, drill]
