@@ -319,11 +319,10 @@ export interface TlsReport {
 
 /** The report on a pod; nothing while there is none, or it is not one. */
 export function tlsReport(pod: StoredPod): TlsReport | undefined {
+  const text = pod.metadata?.annotations?.[annotation.tls];
+  if (text === undefined) return undefined;
   try {
-    const report = JSON.parse(pod.metadata?.annotations?.[annotation.tls] ?? "null") as Record<
-      string,
-      unknown
-    >;
+    const report = JSON.parse(text) as Record<string, unknown>;
     const { certificate, trusts, since, problem } = report;
     if (!Array.isArray(trusts) || typeof since !== "string") return undefined;
     return {
