@@ -174,14 +174,12 @@ const reserved = new Set(
     .split(" "),
 );
 
-const escapeName = (name: string) =>
-  reserved.has(name)
-    ? `__${name}__`
-    : name.replaceAll("__", "__underscores__").replaceAll(".", "__dot__").replaceAll("-", "__dash__")
-      .replaceAll(
-        "/",
-        "__slash__",
-      );
+function escapeName(name: string): string {
+  if (reserved.has(name)) return `__${name}__`;
+  if (/^[A-Za-z0-9]*$/.test(name)) return name;
+  return name.replaceAll("__", "__underscores__").replaceAll(".", "__dot__").replaceAll("-", "__dash__")
+    .replaceAll("/", "__slash__");
+}
 
 /** A JSON value as CEL sees it under its schema: integers are int, date-times are timestamps. */
 function toCel(value: Json, schema: Schema | undefined, isResource = false): unknown {
