@@ -251,6 +251,12 @@ export class DatabaseReconciler {
       }
       if (database.metadata.deletionTimestamp) return await this.#finish(sight, step, context);
       sight = await lookAtOthers(this.#manager.liveClient, client, sight, step);
+      if (!hasFinalizer(database, finalizer)) {
+        const { resourceVersion } = database.metadata;
+        const patch = { metadata: { resourceVersion, finalizers: withFinalizer(database, finalizer) } };
+        // What comes now is of this version.
+        sight = { ...sight, database: await client.patch(databases, database.metadata, patch) };
+      }
       const { backup, ...written } = await this.#write(sight, step, context);
       const { problems, againMs = Infinity } = written;
       if (!problems.some((problem) => problem.stops)) await this.#take(step, sight, context);
@@ -300,11 +306,6 @@ export class DatabaseReconciler {
   async #write(sight: Sight, step: Step, context: Context): Promise<Written> {
     const { client, events, now } = context;
     const { database } = sight;
-    if (!hasFinalizer(database, finalizer)) {
-      const { resourceVersion } = database.metadata;
-      const patch = { metadata: { resourceVersion, finalizers: withFinalizer(database, finalizer) } };
-      await client.patch(databases, database.metadata, patch);
-    }
     const plan = planOf(sight, step, this.#planOptions(database, now()));
     const { tls: { notAfterMs }, againMs, seen } = plan;
     const problems = [...plan.problems];

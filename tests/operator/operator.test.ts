@@ -35,6 +35,12 @@ test("a Database becomes Ready, with everything it owns", async ({ world }) => {
   assert.is(findCondition(status?.conditions, "Blocked"), undefined);
 });
 
+test("a new Database, which nobody else writes, never meets a conflict", async ({ world }) => {
+  await world.apply("orders", { size: 1 });
+  await world.reason("orders", "Ready");
+  assert.equal(world.log.filter((line) => line.includes("cannot be fulfilled on databases")), []);
+});
+
 test("what may not be done is named in the log, also when the status may not be written either", async ({ world }) => {
   const refuse = (what: string) => {
     const message = `${what} is forbidden`;
