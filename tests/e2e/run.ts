@@ -152,7 +152,7 @@ class Guard {
   }
 
   /** Looks for the last time. @throws {Error} that names everything that may not be */
-  async verdict(): Promise<void> {
+  async verdict({ takesRights = false }: Scenario): Promise<void> {
     await this.inspect();
     const { leaks, needles, places } = this.#leaks;
     const { refused, ways } = this.#connections;
@@ -162,7 +162,7 @@ class Guard {
     );
     const warnings = [...Kubectl.warnings, ...logged, ...(counted ? ["counted by the operator"] : [])];
     const accounts = this.#operator.pods ? [this.#operator.pods.account] : [];
-    const audit = await this.#audit?.strange(this.#kubectl.namespace, accounts);
+    const audit = await this.#audit?.strange(this.#kubectl.namespace, accounts, takesRights);
     const bad = [
       ...[...leaks].map((leak) => `a secret was seen: ${leak}`),
       ...[...refused].map((way) => `no NetworkPolicy allows ${way}`),
@@ -214,7 +214,7 @@ async function runOne(
     const absent = missing(scenario);
     if (absent.length > 0) throw new Error(`It cannot run without ${absent.join(", ")}`);
     await within(scenarioMs, scenario.run(run), `scenario ${scenario.name}`);
-    await guard.verdict();
+    await guard.verdict(scenario);
     summarize(figures);
     if (missed.length > 0) throw new Error(missed.join("; "));
     console.log(`  ok, ${Math.round((Date.now() - startedMs) / 1000)} s`);

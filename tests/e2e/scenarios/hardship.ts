@@ -342,7 +342,12 @@ export const hardship: Scenario[] = [
     what: "nothing is removed while a low member is broken; it goes on when healed",
     run: lowBroken,
   },
-  { name: "half", what: "a Database is deleted although half of its objects are missing", run: halfGone },
+  {
+    name: "half",
+    what: "a Database is deleted although half of its objects are missing",
+    takesRights: true,
+    run: halfGone,
+  },
   { name: "wrong", what: "a Database with a wrong spec can be deleted", run: wrongSpec },
   { name: "namespace", what: "a Database goes with its namespace", optional: true, run: namespaceGone },
   { name: "full", what: "a full disk grows, and no row is lost", optional: true, run: diskFull },
