@@ -46,6 +46,9 @@ async function volume(run: Run): Promise<void> {
     primary,
     `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
   );
+  // The range ends with a whole second.
+  const isLater = `SELECT clock_timestamp() > '${targetTime}'::timestamptz + '1 s'`;
+  await until(10_000, "a later second", async () => await sql(kubectl, primary, isLater) === "t", 200);
   await sql(kubectl, primary, "TRUNCATE written; SELECT pg_switch_wal()");
   const startedMs = Date.now();
   await kubectl.apply(database(copy, { size: 2, restoreFrom: { database: name, targetTime } }));
