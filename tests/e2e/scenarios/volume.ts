@@ -4,7 +4,7 @@
  */
 import { until } from "../../within.ts";
 import { database, leader, members, ready, sql } from "../database.ts";
-import { health, patch } from "../repositories.ts";
+import { health, patch, serverTime } from "../repositories.ts";
 import { check, discard, ensure, type Run, type Scenario, underWrites } from "../scenario.ts";
 import { neverTwo } from "./backup.ts";
 
@@ -41,11 +41,7 @@ async function volume(run: Run): Promise<void> {
   // Restored to a time from the Database, and, once that is gone, from its claim.
   const primary = (await leader(kubectl, name))!;
   const rows = await sql(kubectl, primary, "SELECT count(*) FROM written");
-  const targetTime = await sql(
-    kubectl,
-    primary,
-    `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
-  );
+  const targetTime = await serverTime(run, primary);
   // The range ends with a whole second.
   const isLater = `SELECT clock_timestamp() > '${targetTime}'::timestamptz + '1 s'`;
   await until(10_000, "a later second", async () => await sql(kubectl, primary, isLater) === "t", 200);
