@@ -74,7 +74,7 @@ async function get(connection: Connection, path: string): Promise<JsonObject> {
 async function find(connection: Connection, path: string): Promise<JsonObject | undefined> {
   const place = [`${connection.server}${path.split("?")[0]}`];
   const answer = await send(connection, "GET", path).catch((error: Error) => {
-    throw new InputError(`Cannot reach the API server: ${error.message}`, place, { cause: error });
+    throw new InputError(`Cannot reach the API server: ${error.message.trim()}`, place, { cause: error });
   });
   if (answer.status === 404) return undefined;
   let body: Json | undefined;

@@ -15,9 +15,12 @@ const schema = CORE_SCHEMA.withTags(mergeTag);
  * The documents of a text; the items of a List are documents of their own, empty documents are none.
  *
  * @param place the file or URL, for messages
- * @throws {InputError} when it is neither JSON nor YAML, with document, line and column
+ * @throws {InputError} when it is a page, or neither JSON nor YAML, with document, line and column
  */
 export function documentsOf(text: string, place: string): SourceDocument[] {
+  if (/^\s*<(?:!doctype|html|\?xml)\b/i.test(text)) {
+    throw new InputError("It is a page, HTML or XML; the file itself has an address of its own", [place]);
+  }
   const values = (/^\s*[{[]/.test(text) ? json(text) : undefined) ?? yaml(text, place);
   return values.flatMap((value, index) =>
     value === null || value === undefined

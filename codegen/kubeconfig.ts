@@ -47,6 +47,11 @@ export async function readKubeconfig(options: { file?: string; context?: string 
   const configs = await readConfigs(options.file);
   const current = configs.map(({ config }) => textOf(config, "current-context"));
   const name = options.context ?? current.find((one) => one !== undefined && one !== "");
+  if (name === undefined) {
+    throw new InputError("The kubeconfig has no current-context: name one with --context", [
+      configs.map(({ file }) => file).join(delimiter),
+    ]);
+  }
   const { value: context, file } = entry(configs, "contexts", "context", name);
   const { value: cluster, file: clusterFile } = entry(
     configs,

@@ -12,7 +12,7 @@ import { InputError } from "./errors.ts";
 import { generate, type SourceDocument } from "./generate.ts";
 import { isObject, member } from "./json.ts";
 import { keepEarlier, readOutput, writeOutput } from "./output.ts";
-import { readSources } from "./sources.ts";
+import { nameOf, readSources } from "./sources.ts";
 
 const help = `Usage: codegen [options] INPUT...
 
@@ -81,7 +81,14 @@ async function run(args: readonly string[]): Promise<number> {
       "No input: name a file, a folder, a URL, - for standard input, or --from-cluster; see --help",
     );
   }
-  const sources = await readSources(positionals, progress());
+  if (values.out === "") throw new InputError("--out must name a folder, found an empty text");
+  for (const option of ["kubeconfig", "context"] as const) {
+    if (values[option] !== undefined && !values["from-cluster"]) {
+      throw new InputError(`--${option} says which cluster, and needs --from-cluster`);
+    }
+  }
+  const sources = await readSources(positionals, { progress: progress() });
+  for (const { message } of sources.failures) console.error(`codegen: ${message}`);
   const documents = sources.documents;
   if (values["from-cluster"]) {
     documents.push(
@@ -113,7 +120,7 @@ async function run(args: readonly string[]): Promise<number> {
     keepGoing: true,
   });
   const failures = [...sources.failures, ...generated.failures];
-  for (const { message } of failures) console.error(`codegen: ${message}`);
+  for (const { message } of generated.failures) console.error(`codegen: ${message}`);
   if (failures.length > 0 && !keepGoing) {
     const rest = generated.crds.length === 0
       ? ""
@@ -133,10 +140,12 @@ async function run(args: readonly string[]): Promise<number> {
     }
   }
   if (generated.kinds === 0) {
+    const read = [...positionals.map(nameOf), ...(values["from-cluster"] ? ["the cluster"] : [])];
     throw new InputError(
       `Nothing to generate: no CustomResourceDefinition and no kind in ${
         count(documents.length, "document")
-      } of ${count(sources.count, "file")}`,
+      }`,
+      [read.join(", ")],
     );
   }
   const summary = `${count(generated.kinds, "kind")} in ${count(generated.files.size, "file")}` +

@@ -9,16 +9,19 @@ import { documentsOf } from "./documents.ts";
 import { InputError } from "./errors.ts";
 import type { SourceDocument } from "./generate.ts";
 
-/** Longest wait for a URL: a release page with redirects answers within a few seconds. */
-const urlTimeoutMs = 30_000;
+/** How to read. */
+export interface SourceOptions {
+  /** Called after each file with the number read and the number in all. */
+  progress?: (done: number, of: number) => void;
+  /** Longest wait for a URL: a release page with redirects answers within a few seconds. @default 30_000 */
+  urlTimeoutMs?: number;
+}
 
 /** What came of reading. */
 export interface Sources {
   documents: SourceDocument[];
   /** Inputs that could not be read. */
   failures: InputError[];
-  /** Files, URLs and standard inputs that were read. */
-  count: number;
 }
 
 /**
@@ -26,23 +29,21 @@ export interface Sources {
  *
  * @param inputs paths of files and folders (searched at any depth for .yaml, .yml and .json), globs, http(s) URLs,
  * `-` for standard input
- * @param progress called after each file with the number read and the number in all
  */
 export async function readSources(
   inputs: readonly string[],
-  progress: (done: number, of: number) => void = () => {},
+  { progress = () => {}, urlTimeoutMs = 30_000 }: SourceOptions = {},
 ): Promise<Sources> {
-  const sources: Sources = { documents: [], failures: [], count: 0 };
+  const sources: Sources = { documents: [], failures: [] };
   const places: string[] = [];
   for (const input of inputs) await attempt(async () => void places.push(...await placesOf(input)));
-  const distinct = [...new Set(places)];
+  const distinct = await distinctFiles(places);
   for (const [index, place] of distinct.entries()) {
     await attempt(async () =>
-      void sources.documents.push(...documentsOf(await textOf(place), nameOf(place)))
+      void sources.documents.push(...documentsOf(await textOf(place, urlTimeoutMs), nameOf(place)))
     );
     progress(index + 1, distinct.length);
   }
-  sources.count = distinct.length;
   return sources;
 
   async function attempt(action: () => Promise<void>): Promise<void> {
@@ -55,7 +56,8 @@ export async function readSources(
   }
 }
 
-function nameOf(place: string): string {
+/** What a message calls an input. */
+export function nameOf(place: string): string {
   return place === "-" ? "standard input" : place;
 }
 
@@ -71,7 +73,7 @@ async function placesOf(input: string): Promise<string[]> {
     const files = (await readdir(input, { recursive: true })).filter((file) => /\.(ya?ml|json)$/i.test(file))
       .sort();
     if (files.length === 0) throw new InputError("The folder holds no .yaml, .yml or .json file", [input]);
-    return await distinctFiles(files.map((file) => join(input, file)));
+    return files.map((file) => join(input, file));
   }
   if (found !== undefined) return [input];
   if (/[*?[{]/.test(input)) {
@@ -80,7 +82,10 @@ async function placesOf(input: string): Promise<string[]> {
     if (files.length > 0) return files.sort();
     throw new InputError("No .yaml, .yml or .json file matches", [input]);
   }
-  throw new InputError("No such file or folder", [input]);
+  const isOtherUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(input);
+  throw new InputError(isOtherUrl ? "Only http and https URLs can be read" : "No such file or folder", [
+    input,
+  ]);
 }
 
 /** Each file once, also where symbolic links lead to it again, or in a circle. */
@@ -93,9 +98,9 @@ async function distinctFiles(paths: readonly string[]): Promise<string[]> {
   return [...byFile.values()];
 }
 
-async function textOf(place: string): Promise<string> {
+async function textOf(place: string, urlTimeoutMs: number): Promise<string> {
   if (place === "-") return await textOfInput();
-  if (isUrl(place)) return await textOfUrl(place);
+  if (isUrl(place)) return await textOfUrl(place, urlTimeoutMs);
   return await readFile(place, "utf8").catch((error: Error) => {
     throw new InputError(`Cannot read the file: ${error.message}`, [place], { cause: error });
   });
@@ -108,14 +113,15 @@ async function textOfInput(): Promise<string> {
   return text;
 }
 
-async function textOfUrl(url: string): Promise<string> {
+async function textOfUrl(url: string, timeoutMs: number): Promise<string> {
   let response: Response;
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(urlTimeoutMs), headers: { accept: "*/*" } });
+    response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), headers: { accept: "*/*" } });
     if (response.ok) return await response.text();
   } catch (error) {
-    const { message, cause } = error as Error;
-    const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
+    const { name, message, cause } = error as Error;
+    const told = cause instanceof Error && cause.message !== "" ? cause.message : message;
+    const reason = name === "TimeoutError" ? `no answer within ${timeoutMs / 1_000} s` : told.trim();
     throw new InputError(`Cannot read the URL: ${reason}`, [url], { cause: error });
   }
   await response.body?.cancel();

@@ -105,6 +105,10 @@ function refuseMisshapen(schema: JsonObject, walk: Walk, path: string): void {
   if (!isList("required")) refuse("required", "a list");
   if (!isList("enum")) refuse("enum", "a list");
   if (schema["properties"] != null && !isObject(schema["properties"])) refuse("properties", "an object");
+  const additional = schema["additionalProperties"] ?? true;
+  if (!isObject(additional) && typeof additional !== "boolean") {
+    refuse("additionalProperties", "a schema, true or false");
+  }
   for (const keyword of ["oneOf", "anyOf", "allOf"]) {
     if (!isList(keyword)) refuse(keyword, "a list");
     const branches = schema[keyword];

@@ -13,6 +13,7 @@ import * as assert from "uvu/assert";
 import { readKubeconfig } from "../../codegen/kubeconfig.ts";
 import { main } from "../../codegen/main.ts";
 import { writeOutput } from "../../codegen/output.ts";
+import { readSources } from "../../codegen/sources.ts";
 import { crdOf } from "./crd_of.ts";
 
 const test = suite<{ folder: string; said: string[]; complained: string[]; restore: () => void }>("command");
@@ -184,6 +185,60 @@ test("reads globs and URLs; a URL that does not answer, or not with 200, is name
   assert.match(complained[0]!, `codegen: ${url}/crd.json: Cannot read the URL: `);
 });
 
+test("a URL that never answers is given up, and a page is told from a file", async () => {
+  const server = createServer((request, response) => {
+    if (request.url === "/page") response.end("<!DOCTYPE html>\n<title>Sign in: first</title>");
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const { failures } = await readSources([`${url}/never`, `${url}/page`, "ftp://127.0.0.1/crd"], {
+      urlTimeoutMs: 250,
+    });
+    assert.equal(failures.map(({ message }) => message), [
+      "ftp://127.0.0.1/crd: Only http and https URLs can be read",
+      `${url}/never: Cannot read the URL: no answer within 0.25 s`,
+      `${url}/page: It is a page, HTML or XML; the file itself has an address of its own`,
+    ]);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  }
+});
+
+test("an input without a kind is named, and so is one that could not be read where --crd finds nothing", async ({ folder, complained }) => {
+  const [empty, broken] = [join(folder, "empty.yaml"), join(folder, "broken.yaml")];
+  await writeFile(empty, "");
+  await writeFile(broken, "a: [");
+  assert.is(await main([empty, "--out", join(folder, "out")]), 2);
+  assert.is(
+    complained.splice(0).join("\n"),
+    `codegen: ${empty}: Nothing to generate: no CustomResourceDefinition and no kind in 0 documents`,
+  );
+  assert.is(await main([broken, "--crd", "Thing", "--out", join(folder, "out")]), 2);
+  assert.match(complained[0]!, /broken\.yaml: document 1: Cannot read the YAML: /);
+  assert.equal((await readdir(folder)).sort(), ["broken.yaml", "empty.yaml"]);
+});
+
+test("a file that is named twice is read once", async ({ folder, complained }) => {
+  const crd = join(folder, "crd.json");
+  await writeFile(crd, yes);
+  const args = [crd, `${folder}/./crd.json`, folder, "--out", join(folder, "out"), "--quiet"];
+  assert.is(await main(args), 0);
+  assert.equal(complained, []);
+});
+
+test("options that could only be a mistake are refused", async ({ folder, complained }) => {
+  const crd = join(folder, "crd.json");
+  await writeFile(crd, yes);
+  assert.is(await main([crd, "--out", ""]), 2);
+  assert.is(await main([crd, "--context", "production"]), 2);
+  assert.equal(complained, [
+    "codegen: --out must name a folder, found an empty text",
+    "codegen: --context says which cluster, and needs --from-cluster",
+  ]);
+});
+
 test("--from-cluster reads the cluster that the kubeconfig names; without permission it says so", async ({ folder, complained }) => {
   let status = 200;
   const server = createServer((request, response) => {
@@ -231,6 +286,9 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
     );
     assert.is(await main([...args, "--context", "none"]), 2);
     assert.match(complained[1]!, 'No context is named "none"');
+    await writeFile(kubeconfig, "{}");
+    assert.is(await main(args), 2);
+    assert.match(complained[2]!, "The kubeconfig has no current-context: name one with --context");
   } finally {
     server.closeAllConnections();
     await new Promise((closed) => server.close(closed));

@@ -132,6 +132,10 @@ test("keywords of another type, and $ref in a branch, are refused with their pat
   const cases: [JsonObject, string][] = [
     [{ required: "a" }, 'Cannot read required: it must be a list, found "a"'],
     [{ enum: "x" }, 'Cannot read enum: it must be a list, found "x"'],
+    [
+      { additionalProperties: "x" },
+      'Cannot read additionalProperties: it must be a schema, true or false, found "x"',
+    ],
     [{ properties: [] }, "Cannot read properties: it must be an object, found []"],
     [
       { oneOf: [{ $ref: "#/x" }] },
