@@ -6,7 +6,14 @@
  */
 
 import { byCodeUnit } from "./json.ts";
-import { type Model, modelOf, readModules, statementsOf, type TypeModule } from "./drift_model.ts";
+import {
+  type KindAddress,
+  type Model,
+  modelOf,
+  readModules,
+  statementsOf,
+  type TypeModule,
+} from "./drift_model.ts";
 import { typescript } from "./typescript.ts";
 
 /**
@@ -17,23 +24,38 @@ import { typescript } from "./typescript.ts";
  * app.example.com/v1 Database .spec.size: narrowed, was optional and is required (breaking)
  * app.example.com/v1 Database .spec.backup: added, optional
  * ```
+ *
+ * @param isMeant which kinds the comparison is about. Where the earlier output has others, they are passed over, and so
+ * is what differs in the text alone.
  */
 export function compareOutputs(
   before: ReadonlyMap<string, string>,
   after: ReadonlyMap<string, string>,
+  isMeant: (kind: KindAddress) => boolean = () => true,
 ): string[] {
   const changed = [...new Set([...before.keys(), ...after.keys()])].sort(byCodeUnit)
     .filter((path) => before.get(path) !== after.get(path));
   const lines: string[] = [];
   const old = readModules(before);
   const fresh = readModules(after);
+  let isPart = false;
+  for (const { kinds } of old.values()) {
+    for (const [kind, { address }] of kinds) {
+      if (isMeant(address)) continue;
+      kinds.delete(kind);
+      isPart = true;
+    }
+  }
   for (const path of changed) {
+    const told = [
+      ...compareModules(path.replace(/\.ts$/, ""), old.get(path), fresh.get(path)),
+      ...subresourceChanges(before.get(path), after.get(path)).map((change) => `${path}: ${change}`),
+    ];
+    lines.push(...told);
     // What follows from a module's types is told with them.
     const types = path.replace(/\.(?:client|validate)\.ts$/, ".ts");
-    if (types !== path && changed.includes(types)) continue;
-    const told = compareModules(path.replace(/\.ts$/, ""), old.get(path), fresh.get(path));
-    if (told.length > 0) lines.push(...told);
-    else lines.push(`${path}: ${fileChange(before.get(path), after.get(path))}`);
+    if (told.length > 0 || isPart || types !== path && changed.includes(types)) continue;
+    lines.push(`${path}: ${fileChange(before.get(path), after.get(path))}`);
   }
   return lines;
 }
@@ -41,12 +63,6 @@ export function compareOutputs(
 function fileChange(before: string | undefined, after: string | undefined): string {
   if (before === undefined) return "added";
   if (after === undefined) return "removed";
-  const [old, fresh] = [subresourcesOf(before), subresourcesOf(after)];
-  const told = [
-    ...fresh.filter((one) => !old.includes(one)).map((one) => `${one} added`),
-    ...old.filter((one) => !fresh.includes(one)).map((one) => `${one} removed (breaking)`),
-  ];
-  if (told.length > 0) return told.join(", ");
   const bare = (text: string) =>
     typescript.createPrinter({ removeComments: true }).printFile(
       typescript.createSourceFile("x.ts", text, typescript.ScriptTarget.ESNext),
@@ -56,10 +72,26 @@ function fileChange(before: string | undefined, after: string | undefined): stri
     : "the generated code differs, the API does not";
 }
 
+/** The subresources that were added or removed, of kinds that both have. */
+function subresourceChanges(before = "", after = ""): string[] {
+  const [old, fresh] = [subresourcesOf(before), subresourcesOf(after)];
+  return [...fresh].flatMap(([word, names]) => {
+    const were = old.get(word) ?? names;
+    return [
+      ...names.filter((name) => !were.includes(name)).map((name) => `subresource ${name} of ${word} added`),
+      ...were.filter((name) => !names.includes(name)).map((name) =>
+        `subresource ${name} of ${word} removed (breaking)`
+      ),
+    ];
+  });
+}
+
 /** The subresources that a typed client serves, as client.ts writes them: `Thing: Kind<..., "status" | "scale">;`. */
-function subresourcesOf(text: string): string[] {
-  return [...text.matchAll(/^ {2}(\w+): Kind\w*<(.*)>;$/gm)].flatMap(([, word, types]) =>
-    [...types!.matchAll(/"(\w+)"/g)].map(([, name]) => `subresource ${name} of ${word}`)
+function subresourcesOf(text: string): Map<string, string[]> {
+  return new Map(
+    [...text.matchAll(/^ {2}(\w+): Kind\w*<(.*)>;$/gm)].map((
+      [, word, types],
+    ) => [word!, [...types!.matchAll(/"(\w+)"/g)].map(([, name]) => name!)]),
   );
 }
 
@@ -76,9 +108,8 @@ function compareModules(
     if (old === undefined) lines.push(`${title} ${kind}: added`);
     else if (fresh === undefined) lines.push(`${title} ${kind}: removed (breaking)`);
     else {
-      if (old.address !== fresh.address) {
-        lines.push(`${title} ${kind}: served elsewhere, ${old.address} became ${fresh.address} (breaking)`);
-      }
+      const [was, is] = [old.address, fresh.address].map(({ plural, scope }) => `${plural} (${scope})`);
+      if (was !== is) lines.push(`${title} ${kind}: served elsewhere, ${was} became ${is} (breaking)`);
       const comparison = new Comparison(before!, after!);
       comparison.compareFacts(
         statementsOf(before!, old.write),

@@ -19,12 +19,21 @@ export type Model =
   }
   | { kind: "other"; text: string };
 
+/** Where the objects of a kind are. */
+export interface KindAddress {
+  group: string;
+  version: string;
+  kind: string;
+  plural: string;
+  scope: string;
+}
+
 /** One module. */
 export interface TypeModule {
   file: ts.SourceFile;
   types: Map<string, ts.InterfaceDeclaration | ts.TypeAliasDeclaration>;
   /** The kinds by name, with the names of their types. */
-  kinds: Map<string, { write: string; read: string; address: string }>;
+  kinds: Map<string, { write: string; read: string; address: KindAddress }>;
 }
 
 /** Reads the modules of an output. */
@@ -57,12 +66,18 @@ function addKind(module: TypeModule, statement: ts.VariableStatement): void {
       address.set(property.name.getText(module.file), property.initializer.text);
     }
   }
-  const kind = address.get("kind");
-  if (kind === undefined) return;
-  module.kinds.set(kind, {
+  const text = (key: string) => address.get(key) ?? "";
+  if (!address.has("kind")) return;
+  module.kinds.set(text("kind"), {
     write: write!,
     read: read!,
-    address: `${address.get("plural")} (${address.get("scope")})`,
+    address: {
+      group: text("group"),
+      version: text("version"),
+      kind: text("kind"),
+      plural: text("plural"),
+      scope: text("scope"),
+    },
   });
 }
 

@@ -178,7 +178,8 @@ function addBuiltIn(
   for (const [module, types] of reached) modules.addTypes(module, [...types.values()]);
 }
 
-function isNamed({ group, version, kind }: ModuleKindName, name: string): boolean {
+/** Whether an option means this built-in kind: `Pod`, `apps/StatefulSet`, `core/v1/Pod`. */
+export function isNamed({ group, version, kind }: ModuleKindName, name: string): boolean {
   return name === kind || name === `${group}/${kind}` || name === `${group}/${version}/${kind}` ||
     group === "" &&
       (name === `core/${kind}` || name === `${version}/${kind}` || name === `core/${version}/${kind}`);

@@ -8,8 +8,9 @@ import { parseArgs } from "node:util";
 import { readCluster } from "./cluster.ts";
 import { isCrd } from "./crd.ts";
 import { compareOutputs } from "./drift.ts";
+import type { KindAddress } from "./drift_model.ts";
 import { InputError } from "./errors.ts";
-import { generate, type SourceDocument } from "./generate.ts";
+import { generate, isNamed, type SourceDocument } from "./generate.ts";
 import { isObject, member } from "./json.ts";
 import { keepEarlier, readOutput, writeOutput } from "./output.ts";
 import { nameOf, readSources } from "./sources.ts";
@@ -22,7 +23,8 @@ INPUT is a file, a folder (searched at any depth for .yaml, .yml, .json), a glob
 input. Documents that are neither CustomResourceDefinitions nor OpenAPI v3 are skipped and counted.
 
   --out FOLDER        where the output goes, replaced as a whole or not at all (default: types)
-  --check             write nothing; say what has changed in the API since the output was made, exit 1 if anything has
+  --check             write nothing; say what has changed in the API since the output was made, exit 1 if anything has;
+                      with --group or --crd: in what they name, whatever else the output holds
   --keep-going        write the rest when an input cannot be read; the exit code is 2 nevertheless
 
   --kind KIND         take only this built-in kind from OpenAPI documents, as Pod or apps/v1/StatefulSet; repeatable
@@ -153,7 +155,8 @@ async function run(args: readonly string[]): Promise<number> {
       ? `, ${count(generated.skipped, "document")} skipped (no CustomResourceDefinition)`
       : "");
   if (values.check) {
-    const differences = compareOutputs(await readOutput(values.out) ?? new Map(), generated.files);
+    const before = await readOutput(values.out) ?? new Map<string, string>();
+    const differences = compareOutputs(before, generated.files, meant(values));
     for (const line of differences) console.log(line);
     if (differences.length > 0) {
       console.error(`codegen: ${values.out} is not what the input gives; generate it again without --check`);
@@ -189,6 +192,17 @@ function isWanted(
   const kind = isObject(kinds) ? member(kinds, "kind") : undefined;
   return groups?.some((one) => one === group) === true ||
     names?.some((one) => one === name || one === kind) === true;
+}
+
+/** What --check is about: with --group or --crd that alone, and each --kind, whatever else the output holds. */
+function meant(
+  { group: groups, crd: names, kind: kinds }: { group?: string[]; crd?: string[]; kind?: string[] },
+): (kind: KindAddress) => boolean {
+  if (groups === undefined && names === undefined) return () => true;
+  return (one) =>
+    groups?.includes(one.group) === true ||
+    names?.some((name) => name === one.kind || name === `${one.plural}.${one.group}`) === true ||
+    kinds?.some((name) => isNamed(one, name)) === true;
 }
 
 /** One line a second on long work, to a person only. */

@@ -153,6 +153,20 @@ test("compareOutputs() tells a deprecation, a version that is not served, and a 
   ]);
 });
 
+test("compareOutputs() tells a subresource less beside other changes, and passes over kinds that are not meant", () => {
+  const scale = { subresources: { scale: {} } };
+  const other = crdOf({ kind: "Other" });
+  const before = filesOf(crdOf({ version: scale }), other, crdOf({ group: "b.example.com" }));
+  const after = filesOf(crdOf({ schema: spec({ a: text }) }));
+  assert.equal(
+    compareOutputs(before, after, ({ group, kind }) => group === "example.com" && kind === "Thing"),
+    [
+      "example.com/v1.client.ts: subresource scale of Thing removed (breaking)",
+      "example.com/v1 Thing .spec: added, optional",
+    ],
+  );
+});
+
 test("compareOutputs() says nothing of a shape that another kind declares now, also beside null", () => {
   const schema = spec({
     a: { type: "object", nullable: true, properties: { x: { type: "object", properties: { y: text } } } },
