@@ -15,7 +15,12 @@ export interface ClusterOptions {
   context?: string;
   /** Built-in kinds whose OpenAPI documents are wanted too. */
   kinds?: readonly string[];
+  /** Told what is read next. */
+  progress?: (what: string) => void;
 }
+
+/** Reads a path; `undefined` where there is nothing: a group can be listed that has no document. */
+type Read = (path: string) => Promise<JsonObject | undefined>;
 
 /**
  * The documents of a cluster.
@@ -23,12 +28,17 @@ export interface ClusterOptions {
  * @throws {InputError} when it cannot be reached, or does not let us read
  */
 export async function readCluster(options: ClusterOptions = {}): Promise<SourceDocument[]> {
-  const { kubeconfig, context, kinds = [] } = options;
+  const { kubeconfig, context, kinds = [], progress = () => {} } = options;
+  progress("reading the kubeconfig");
   const connection = await readKubeconfig({
     ...(kubeconfig !== undefined && { file: kubeconfig }),
     ...(context !== undefined && { context }),
   });
-  const list = await get(connection, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions");
+  const read: Read = (path) => {
+    progress(`reading ${addressOf(connection, path)}`);
+    return find(connection, path);
+  };
+  const list = await get(connection, read, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions");
   const items = member(list, "items");
   const documents = (Array.isArray(items) ? items : []).map((item): SourceDocument => ({
     place: [connection.server],
@@ -36,13 +46,17 @@ export async function readCluster(options: ClusterOptions = {}): Promise<SourceD
       ? { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition", ...item }
       : item,
   }));
-  if (kinds.length > 0) documents.push(...await openApiDocuments(connection, kinds));
+  if (kinds.length > 0) documents.push(...await openApiDocuments(connection, read, kinds));
   return documents;
 }
 
 /** The documents of the groups that the kinds name; of all built-in groups, where one names none. */
-async function openApiDocuments(connection: Connection, kinds: readonly string[]): Promise<SourceDocument[]> {
-  const index = member(await get(connection, "/openapi/v3"), "paths");
+async function openApiDocuments(
+  connection: Connection,
+  read: Read,
+  kinds: readonly string[],
+): Promise<SourceDocument[]> {
+  const index = member(await get(connection, read, "/openapi/v3"), "paths");
   const found: SourceDocument[] = [];
   for (const [path, entry] of isObject(index) ? Object.entries(index) : []) {
     const url = isObject(entry) ? member(entry, "serverRelativeURL") : undefined;
@@ -50,7 +64,7 @@ async function openApiDocuments(connection: Connection, kinds: readonly string[]
     if (typeof url !== "string" || match === null || !kinds.some((kind) => mayHold(match[1] ?? "", kind))) {
       continue;
     }
-    const value = await find(connection, url);
+    const value = await read(url);
     if (value !== undefined) found.push({ place: [connection.server, path], value });
   }
   return found;
@@ -62,17 +76,18 @@ function mayHold(group: string, kind: string): boolean {
   return group === wanted[0] || group === "" && (wanted[0] === "core" || wanted[0] === "v1");
 }
 
-async function get(connection: Connection, path: string): Promise<JsonObject> {
-  const found = await find(connection, path);
+async function get(connection: Connection, read: Read, path: string): Promise<JsonObject> {
+  const found = await read(path);
   if (found !== undefined) return found;
-  throw new InputError("The API server answered 404: it does not serve this", [
-    `${connection.server}${path}`,
-  ]);
+  throw new InputError("The API server answered 404: it does not serve this", [addressOf(connection, path)]);
 }
 
-/** What is at the path; `undefined` where there is nothing: a group can be listed that has no document. */
+function addressOf({ server }: Connection, path: string): string {
+  return `${server}${path.split("?")[0]}`;
+}
+
 async function find(connection: Connection, path: string): Promise<JsonObject | undefined> {
-  const place = [`${connection.server}${path.split("?")[0]}`];
+  const place = [addressOf(connection, path)];
   const answer = await send(connection, "GET", path).catch((error: Error) => {
     throw new InputError(`Cannot reach the API server: ${error.message.trim()}`, place, { cause: error });
   });

@@ -31,6 +31,8 @@ export interface GenerateOptions {
   validator?: boolean;
   /** Whether a document that cannot be read only ends up in `failures`. @default false */
   keepGoing?: boolean;
+  /** Told before each module which one it is, and how many there are. */
+  progress?: (module: string, number: number, of: number) => void;
 }
 
 /** What came of it. */
@@ -53,7 +55,7 @@ export interface Generated {
  * @throws {InputError} naming file, document, CustomResourceDefinition and schema path
  */
 export function generate(documents: readonly SourceDocument[], options: GenerateOptions = {}): Generated {
-  const { client = true, validator = false, keepGoing = false } = options;
+  const { client = true, validator = false, keepGoing = false, progress = () => {} } = options;
   const failures: InputError[] = [];
   const openApi = new OpenApi();
   openApi.add(metaDocument as unknown as JsonObject, ["openapi/meta_v1.json"]);
@@ -88,7 +90,7 @@ export function generate(documents: readonly SourceDocument[], options: Generate
   if (failures.length > 1 && !keepGoing) {
     throw new InputError(failures.map(({ message }) => message).join("\n"));
   }
-  return { files: modules.files(), crds, kinds: modules.kinds, skipped, failures };
+  return { files: modules.files(progress), crds, kinds: modules.kinds, skipped, failures };
 
   function attempt(action: () => void): void {
     try {
@@ -330,13 +332,15 @@ class Modules {
     return [...this.#byPath.values()].reduce((sum, { kinds }) => sum + kinds.length, 0);
   }
 
-  files(): Map<string, string> {
+  files(progress: NonNullable<GenerateOptions["progress"]>): Map<string, string> {
     const files = new Map<string, string>([
       ["client.ts", `${header}\n${supportText}`],
       ["resource.ts", `${header}\n${resourceText}`],
     ]);
     if (this.#client) files.set("requests.ts", `${header}${requestsText}`);
-    for (const [path, module] of [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b))) {
+    const sorted = [...this.#byPath].sort(([a], [b]) => byCodeUnit(a, b));
+    for (const [index, [path, module]] of sorted.entries()) {
+      progress(path, index + 1, sorted.length);
       const { types, client, typeNames } = moduleText({ ...module, hasClient: this.#client });
       files.set(`${path}.ts`, types);
       if (client !== undefined) files.set(`${path}.client.ts`, client);

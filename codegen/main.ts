@@ -13,6 +13,7 @@ import { InputError } from "./errors.ts";
 import { generate, isNamed, type SourceDocument } from "./generate.ts";
 import { isObject, member } from "./json.ts";
 import { keepEarlier, readOutput, writeOutput } from "./output.ts";
+import { Progress } from "./progress.ts";
 import { nameOf, readSources } from "./sources.ts";
 
 const help = `Usage: codegen [options] INPUT...
@@ -89,7 +90,22 @@ async function run(args: readonly string[]): Promise<number> {
       throw new InputError(`--${option} says which cluster, and needs --from-cluster`);
     }
   }
-  const sources = await readSources(positionals, { progress: progress() });
+  // For a person who waits; a log of CI has no use for it.
+  const isWatched = process.stderr.isTTY && !values.quiet;
+  const progress = new Progress(isWatched ? (what) => console.error(`codegen: ${what}`) : undefined);
+  try {
+    return await generateFrom(positionals, values, progress);
+  } finally {
+    progress.end();
+  }
+}
+
+async function generateFrom(
+  positionals: readonly string[],
+  values: ReturnType<typeof parse>["values"],
+  progress: Progress,
+): Promise<number> {
+  const sources = await readSources(positionals, { progress: progress.begin });
   for (const { message } of sources.failures) console.error(`codegen: ${message}`);
   const documents = sources.documents;
   if (values["from-cluster"]) {
@@ -98,6 +114,7 @@ async function run(args: readonly string[]): Promise<number> {
         ...(values.kubeconfig !== undefined && { kubeconfig: values.kubeconfig }),
         ...(values.context !== undefined && { context: values.context }),
         ...(values.kind !== undefined && { kinds: values.kind }),
+        progress: progress.begin,
       }),
     );
   }
@@ -115,11 +132,13 @@ async function run(args: readonly string[]): Promise<number> {
       `Cannot generate ${JSON.stringify(name)}: no CustomResourceDefinition has that name or kind`,
     );
   }
+  progress.begin(`reading the schemas of ${count(wanted.length, "document")}`);
   const generated = generate(wanted, {
     ...(values.kind !== undefined && { kinds: values.kind }),
     client: !values["no-client"],
     validator: values.validator,
     keepGoing: true,
+    progress: (module, number, of) => progress.begin(`generating ${module} (${number} of ${of})`),
   });
   const failures = [...sources.failures, ...generated.failures];
   for (const { message } of generated.failures) console.error(`codegen: ${message}`);
@@ -155,6 +174,7 @@ async function run(args: readonly string[]): Promise<number> {
       ? `, ${count(generated.skipped, "document")} skipped (no CustomResourceDefinition)`
       : "");
   if (values.check) {
+    progress.begin(`comparing with ${values.out}`);
     const before = await readOutput(values.out) ?? new Map<string, string>();
     const differences = compareOutputs(before, generated.files, meant(values));
     for (const line of differences) console.log(line);
@@ -164,6 +184,7 @@ async function run(args: readonly string[]): Promise<number> {
     }
     if (!values.quiet) console.log(`${values.out} is up to date: ${summary}`);
   } else {
+    progress.begin(`writing ${values.out}`);
     await writeOutput(values.out, generated.files);
     if (!values.quiet) console.log(`${values.out}: ${summary}`);
   }
@@ -203,16 +224,6 @@ function meant(
     groups?.includes(one.group) === true ||
     names?.some((name) => name === one.kind || name === `${one.plural}.${one.group}`) === true ||
     kinds?.some((name) => isNamed(one, name)) === true;
-}
-
-/** One line a second on long work, to a person only. */
-function progress(): (done: number, of: number) => void {
-  let saidMs = Date.now();
-  return (done, of) => {
-    if (!process.stderr.isTTY || Date.now() - saidMs < 1_000 || done === of) return;
-    saidMs = Date.now();
-    console.error(`codegen: read ${done} of ${of} files`);
-  };
 }
 
 function count(number: number, what: string): string {

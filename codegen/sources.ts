@@ -11,8 +11,8 @@ import type { SourceDocument } from "./generate.ts";
 
 /** How to read. */
 export interface SourceOptions {
-  /** Called after each file with the number read and the number in all. */
-  progress?: (done: number, of: number) => void;
+  /** Told what is read next. */
+  progress?: (what: string) => void;
   /** Longest wait for a URL: a release page with redirects answers within a few seconds. @default 30_000 */
   urlTimeoutMs?: number;
 }
@@ -39,10 +39,10 @@ export async function readSources(
   for (const input of inputs) await attempt(async () => void places.push(...await placesOf(input)));
   const distinct = await distinctFiles(places);
   for (const [index, place] of distinct.entries()) {
+    progress(`reading ${nameOf(place)}${distinct.length > 1 ? ` (${index + 1} of ${distinct.length})` : ""}`);
     await attempt(async () =>
       void sources.documents.push(...documentsOf(await textOf(place, urlTimeoutMs), nameOf(place)))
     );
-    progress(index + 1, distinct.length);
   }
   return sources;
 

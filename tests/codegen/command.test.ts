@@ -12,7 +12,9 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { readKubeconfig } from "../../codegen/kubeconfig.ts";
 import { main } from "../../codegen/main.ts";
+import { generate } from "../../codegen/mod.ts";
 import { writeOutput } from "../../codegen/output.ts";
+import { Progress } from "../../codegen/progress.ts";
 import { readSources } from "../../codegen/sources.ts";
 import { crdOf } from "./crd_of.ts";
 
@@ -362,6 +364,23 @@ test("the output cannot leave its folder", async ({ folder }) => {
     );
   }
   assert.equal(await readdir(folder), []);
+});
+
+test("long work says what it is doing, once a line is due, also while it waits", async () => {
+  const lines: string[] = [];
+  const eager = new Progress((line) => void lines.push(line), 0);
+  const input = { place: ["crd.json"], value: crdOf({}) };
+  generate([input], { progress: (module, number, of) => eager.begin(`${module} ${number} of ${of}`) });
+  assert.equal(lines, ["example.com/v1 1 of 2", "meta/v1 2 of 2"]);
+
+  await new Promise<void>((said) => {
+    const waiting = new Progress((line) => said(assert.is(line, "still reading")), 5);
+    waiting.begin("reading");
+    waiting.begin("still reading");
+  });
+  const patient = new Progress(() => assert.unreachable(), 60_000);
+  patient.begin("reading");
+  patient.end();
 });
 
 test("--help names each option and exits with 0", async ({ said }) => {
