@@ -205,6 +205,8 @@ function hookedType(shape: Shape, nameOf: NameOf): ts.TypeNode | undefined {
   switch (shape.type) {
     case "unknown":
       return UNKNOWN;
+    case "present":
+      return typescript.factory.createTypeLiteralNode([]);
     case "never":
       return NEVER;
     case "null":
@@ -262,7 +264,7 @@ function isShort(member: ts.TypeElement): boolean {
   while (type !== undefined && typescript.isArrayTypeNode(type)) type = type.elementType;
   return type !== undefined &&
     (typescript.isTypeReferenceNode(type) || typescript.isLiteralTypeNode(type) ||
-      !typescript.isTypeLiteralNode(type) && typescript.isToken(type));
+      (typescript.isTypeLiteralNode(type) ? type.members.length === 0 : typescript.isToken(type)));
 }
 
 /** The members of a type literal, or of an intersection of them. */

@@ -1,7 +1,7 @@
 /**
  * A shape under conditions: the base intersected with a union of what each alternative adds.
  *
- *     { a?: string; b?: string } & ({ a: unknown; b?: never } | { a?: never; b: unknown })
+ *     { a?: string; b?: string } & ({ a: {}; b?: never } | { a?: never; b: {} })
  *
  * @module
  */
@@ -12,7 +12,9 @@ import {
   intersection,
   keyOf,
   neverShape,
+  nullShape,
   type ObjectShape,
+  presentShape,
   type Shape,
   union,
   unknownShape,
@@ -84,11 +86,35 @@ function constrainObject(base: Shape, constraint: Constraint): Shape {
   const moved = new Set(
     parts.flatMap(({ fields }) => fields.filter(({ shape }) => isDeep(shape)).map(({ key }) => key)),
   );
-  if (moved.size === 0 || base.type === "intersection") return intersection([base, union(parts)]);
+  if (moved.size === 0 || base.type === "intersection") return intersection([base, beside(object, parts)]);
   return intersection([
     { ...object, fields: object.fields.filter(({ key }) => !moved.has(key)) },
-    union(parts.map((part, index) => withMoved(object, part, moved, index === 0))),
+    beside(object, parts.map((part, index) => withMoved(object, part, moved, index === 0))),
   ]);
+}
+
+/**
+ * The alternatives, for an intersection with the object: of a key that must be there they say that it is there, and the
+ * object says its type. `unknown` would leave undefined in that type, and what is read would not be what can be written.
+ */
+function beside({ fields, additionalProperties }: ObjectShape, parts: readonly ObjectShape[]): Shape {
+  const presence = (key: string): Shape => {
+    const shape = fields.find((field) => field.key === key)?.shape ?? additionalProperties ?? unknownShape;
+    if (shape.type === "unknown") return unknownShape;
+    return mayBeNull(shape) ? union([presentShape, nullShape]) : presentShape;
+  };
+  return union(parts.map((part) => ({
+    ...part,
+    fields: part.fields.map((field) =>
+      field.shape.type === "unknown" ? { ...field, shape: presence(field.key) } : field
+    ),
+  })));
+}
+
+function mayBeNull(shape: Shape): boolean {
+  if (shape.type === "union") return shape.anyOf.some(mayBeNull);
+  return shape.type === "null" || shape.type === "imported" ||
+    shape.type === "literal" && shape.values.includes(null);
 }
 
 /** The alternatives without those that another one allows, now that what the base says is left out of them. */

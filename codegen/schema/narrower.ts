@@ -2,7 +2,7 @@
  * Whether one shape is another one with more said of it, so that an interface of the one may extend the other.
  *
  * Only what every compiler finds out as well: what is read is made like what is written, with fields that are always
- * there. Of an intersection with a union TypeScript 7 does not (exactOptionalPropertyTypes), so it never counts.
+ * there.
  * @module
  */
 import { type Declaration, type Field, keyOf, type ObjectShape, type Shape } from "./shape.ts";
@@ -18,6 +18,10 @@ export function isNarrower(narrow: Shape, wide: Shape, written: Written): boolea
   if (narrow.type === "array" && wide.type === "array") return isWithin(narrow.items, wide.items);
   if (narrow.type === "reference" && wide.type === "reference") {
     return written.get(narrow.to) === wide.to || isNarrower(narrow.to.shape, wide.to.shape, written);
+  }
+  if (narrow.type === "intersection" && wide.type === "intersection") {
+    return narrow.allOf.length === wide.allOf.length &&
+      narrow.allOf.every((one, index) => isWithin(one, wide.allOf[index]!));
   }
   if (narrow.type === "imported" && wide.type === "imported") return narrow.base === wide.name;
   if (narrow.type === "union" && wide.type === "union") {

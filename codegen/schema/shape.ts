@@ -11,6 +11,8 @@ import { canonical, type Json } from "../json.ts";
 /** What a value may be. */
 export type Shape =
   | { type: "unknown" | "string" | "number" | "boolean" | "null" | "never" | "undefined" }
+  /** Anything but null and undefined: `{}`. */
+  | { type: "present" }
   | { type: "literal"; values: Json[] }
   | { type: "array"; items: Shape }
   | { type: "tuple"; prefixItems: Shape[] }
@@ -55,6 +57,7 @@ export interface Declaration {
 }
 
 export const unknownShape: Shape = { type: "unknown" };
+export const presentShape: Shape = { type: "present" };
 export const stringShape: Shape = { type: "string" };
 export const numberShape: Shape = { type: "number" };
 export const booleanShape: Shape = { type: "boolean" };

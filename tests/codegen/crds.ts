@@ -9,7 +9,7 @@
  *
  * Every CustomResourceDefinition must be generated and be clean under the strictest settings of TypeScript 5 and 7
  * and `deno check`; each example must be accepted or refused by the types as it was by the server, as far as a type
- * can say, and by the validator exactly.
+ * can say, and by the validator exactly. What is read of each kind must be what can be written.
  * @module
  */
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -28,6 +28,7 @@ import {
   type Candidate,
   type Literals,
   literalsOf,
+  replaceModule,
   strictOptions,
   type Verdict,
   writeAll,
@@ -58,6 +59,7 @@ process.exitCode = mistakes === 0 && judged > 0 ? 0 : 1;
 async function checkFolder(folder: string, only5: boolean): Promise<{ judged: number; wrong: number }> {
   const { documents, examples } = await readFolder(folder);
   const { files, crds } = generate(documents, { validator: true });
+  files.set("replace.ts", replaceModule(files));
   const groups = new Map(crds.map((crd) => [`${crd.plural}.${crd.group}`, crd.group]));
   const candidates: Candidate[] = examples.map(({ crd, version, object }) => ({
     module: `${groups.get(crd)}/${version}`,

@@ -11,7 +11,7 @@ import * as assert from "uvu/assert";
 import { generate } from "../../codegen/mod.ts";
 import { crdOf } from "./crd_of.ts";
 import { readFixtures } from "./fixtures.ts";
-import { askTypeScript5, literalsOf, writeAll } from "./verdicts.ts";
+import { askTypeScript5, literalsOf, replaceModule, writeAll } from "./verdicts.ts";
 
 /** Broken examples that no type can refuse: bounds, patterns, formats and rules. */
 const beyondTypes = [
@@ -27,7 +27,7 @@ const beyondTypes = [
   "comments Comment broken[13]",
 ]; // deno-fmt-ignore-line
 
-test("the types of all fixtures are clean, and take and refuse each example as the API server does", async () => {
+test("the types of all fixtures are clean, take what is read, and take and refuse each example as the API server does", async () => {
   const fixtures = readFixtures();
   const examples = fixtures.flatMap((fixture) => fixture.examples);
   const documents = fixtures.flatMap(({ name, documents }) => documents.map((value) => ({ place: [name], value })));
@@ -41,6 +41,7 @@ test("the types of all fixtures are clean, and take and refuse each example as t
     })));
     // The compiler leaves requests.ts alone in programs, not here.
     files.set("requests.ts", files.get("requests.ts")!.replace("// @ts-nocheck", "//"));
+    files.set("replace.ts", replaceModule(files));
     await writeAll(folder, [["package.json", '{ "type": "module" }'], ...files]);
     await writeAll(folder, [...literals.files].map(([path, { text }]) => [path, text]));
     const { refused, elsewhere } = askTypeScript5(folder, [...files.keys()], literals);

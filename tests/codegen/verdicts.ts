@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import process from "node:process";
 import ts from "typescript";
+import { readModules } from "../../codegen/drift_model.ts";
 
 const run = promisify(execFile);
 
@@ -63,6 +64,19 @@ export function literalsOf(candidates: readonly Candidate[]): Literals {
     files.set(`examples/${module.replaceAll("/", "_")}.ts`, { text, lines });
   }
   return { files };
+}
+
+/** A module that passes what is read of each kind as what is written: read, change, replace. */
+export function replaceModule(files: ReadonlyMap<string, string>): string {
+  const lines: string[] = [];
+  for (const [path, { kinds }] of readModules(files)) {
+    for (const { read, write } of kinds.values()) {
+      const index = lines.length / 2;
+      lines.push(`import type { ${read} as Read${index}, ${write} as Write${index} } from "./${path}";`);
+      lines.push(`export const replace${index} = (read: Read${index}): Write${index} => read;`);
+    }
+  }
+  return lines.join("\n");
 }
 
 /** JSON as TypeScript on one line; a key `__proto__` stays a key. */
