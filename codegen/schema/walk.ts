@@ -53,11 +53,11 @@ const intOrString = union([numberShape, stringShape]);
  *
  * @param path where in the schema, for messages
  * @param isOpened whether the list around it has `x-kubernetes-preserve-unknown-fields`, which opens its items
- * @throws {InputError} when the schema has what no structural schema has (`$ref`, an unknown type)
+ * @throws {InputError} when the schema has what no structural schema has (`$ref`, an unknown type, none, a list of
+ * nothing): the API server would not take the CustomResourceDefinition
  */
 export function viewsOf(schema: Json, walk: Walk, path: string, isOpened = false): Views {
   if (!isObject(schema)) {
-    if (schema === true) return same(unknownShape);
     throw new InputError(`Cannot read the schema: it must be an object, found ${JSON.stringify(schema)}`, [
       ...walk.place,
       path,
@@ -93,14 +93,24 @@ function freshViewsOf(schema: JsonObject, walk: Walk, path: string, isOpened: bo
   return both(schema, noted({ write: interned(write, walk), read: interned(read, walk) }, walk));
 }
 
-/** What would be passed over in silence: keywords of another type, and references in branches. */
+/** What would be passed over in silence: no type, keywords of another type, and references in branches. */
 function refuseMisshapen(schema: JsonObject, walk: Walk, path: string): void {
   const refuse = (keyword: string, wanted: string) => {
     throw new InputError(
-      `Cannot read ${keyword}: it must be ${wanted}, found ${JSON.stringify(member(schema, keyword))}`,
+      `Cannot read ${keyword}: it must be ${wanted}, found ${
+        JSON.stringify(member(schema, keyword)) ?? "none"
+      }`,
       [...walk.place, path],
     );
   };
+  const type = member(schema, "type") ?? "";
+  if (type === "" && !preservesUnknown(schema) && member(schema, "x-kubernetes-int-or-string") !== true) {
+    throw new InputError(
+      "The schema has no type, and without x-kubernetes-preserve-unknown-fields or x-kubernetes-int-or-string it needs one",
+      [...walk.place, path],
+    );
+  }
+  if (type === "array" && !isObject(schema["items"])) refuse("items", "a schema");
   const isList = (keyword: string) => schema[keyword] == null || Array.isArray(schema[keyword]);
   if (!isList("required")) refuse("required", "a list");
   if (!isList("enum")) refuse("enum", "a list");
@@ -208,8 +218,7 @@ function untypedViews(schema: JsonObject, walk: Walk, path: string): Views {
 }
 
 function arrayViews(schema: JsonObject, walk: Walk, path: string, isOpened: boolean): Views {
-  const items = member(schema, "items");
-  if (items === undefined) return same({ type: "array", items: unknownShape });
+  const items = member(schema, "items")!;
   const views = viewsOf(items, walk, `${path}.items`, isOpened || preservesUnknown(schema));
   const write: Shape = { type: "array", items: withoutNull(views.write, items) };
   return { write, read: views.read === views.write ? write : { type: "array", items: views.read } };

@@ -51,7 +51,7 @@ test("what is read extends what is written, and says only what differs", () => {
   assert.match(text, "export interface StoredThingSpec extends ThingSpec {\n  b: number;\n}\n");
 });
 
-test("what is read is written out where a union differs, which no compiler compares well enough", () => {
+test("what is read extends what is written, also where a union is below", () => {
   const text = filesOf(crdOf({
     schema: spec({
       u: {
@@ -61,8 +61,8 @@ test("what is read is written out where a union differs, which no compiler compa
       },
     }),
   })).get("example.com/v1.ts")!;
-  assert.match(text, "export interface StoredThing {\n");
-  assert.match(text, "export interface StoredThingSpec {\n  u?: StoredThingSpecU;\n}\n");
+  assert.match(text, "export interface StoredThing extends Thing {\n");
+  assert.match(text, "export interface StoredThingSpec extends ThingSpec {\n  u?: StoredThingSpecU;\n}\n");
 });
 
 test("a shape that several kinds of a module have is declared once, and has a name in each", () => {
@@ -124,12 +124,20 @@ test("$ref, an unknown type and a schema without type are refused with file, ver
     `${start}.properties["spec"].properties["a"]: Cannot read type "text": the API server knows array, boolean, integer, number, object and string`,
   );
   assert.is(failureOf(crdOf({ schema: {} })), `${start}: The schema must have type "object", found null`);
+  const untyped: JsonObject[] = [{}, { description: "x" }, { properties: {} }, { type: "", enum: ["x"] }];
+  for (const a of untyped) {
+    assert.is(
+      failureOf(crdOf({ schema: spec({ a: { type: "array", items: a } }) })),
+      `${start}.properties["spec"].properties["a"].items: The schema has no type, and without x-kubernetes-preserve-unknown-fields or x-kubernetes-int-or-string it needs one`,
+    );
+  }
 });
 
 test("keywords of another type, and $ref in a branch, are refused with their path", () => {
   const start =
     'file0.yaml: CustomResourceDefinition "things.example.com": version "v1": openAPIV3Schema.properties["spec"].properties["a"]: ';
   const cases: [JsonObject, string][] = [
+    [{ type: "array" }, "Cannot read items: it must be a schema, found none"],
     [{ required: "a" }, 'Cannot read required: it must be a list, found "a"'],
     [{ enum: "x" }, 'Cannot read enum: it must be a list, found "x"'],
     [

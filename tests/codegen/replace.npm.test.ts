@@ -25,6 +25,11 @@ const fields: { [name: string]: JsonObject } = {
   nullableList: { type: "array", items: object, nullable: true },
   map: { type: "object", additionalProperties: object },
   open: { ...object, "x-kubernetes-preserve-unknown-fields": true },
+  keyed: {
+    type: "object",
+    additionalProperties: object,
+    anyOf: [{ required: ["k"] }, { required: ["toString"] }],
+  },
   any: { "x-kubernetes-preserve-unknown-fields": true },
   pruned: { type: "object", additionalProperties: true },
   embedded: {
@@ -53,6 +58,8 @@ const conditions: { [name: string]: JsonObject } = {
       { properties: { kind: { enum: ["B"] } }, required: ["b"] },
     ],
   },
+  stranger: { oneOf: [{ required: ["a"] }, { required: ["z"] }] },
+  items: { anyOf: [{ properties: { a: { items: { required: ["y"] } } } }, { required: ["b"] }] },
   deep: { anyOf: [{ properties: { a: { required: ["y"] } } }, { required: ["b"] }] },
 };
 
@@ -60,9 +67,14 @@ test("each kind of field under each kind of condition can be written as it was r
   const properties: JsonObject = {};
   for (const [name, a] of Object.entries(fields)) {
     for (const [condition, keywords] of Object.entries(conditions)) {
-      const kind = { type: "string", enum: ["A", "B"] };
+      const kind: JsonObject = { type: "string", enum: ["A", "B"] };
+      const mode: JsonObject = { type: "string", default: "m" };
       const schema = { type: "object", properties: { a, b: object, kind }, ...keywords };
       properties[`${name}-${condition}`] = schema;
+      properties[`${name}-${condition}-defaults`] = {
+        ...schema,
+        properties: { a, b: object, mode, kind: { ...kind, default: "A" } },
+      };
       properties[`${name}-${condition}-open`] = { ...schema, "x-kubernetes-preserve-unknown-fields": true };
       properties[`${name}-${condition}-list`] = { type: "array", items: { ...schema, nullable: true } };
     }
