@@ -336,7 +336,7 @@ function textOf(model: Model): string {
     case "union":
       return membersOf(model).join(" | ");
     case "object":
-      return "an object";
+      return model.text ?? "an object";
     case "other":
       return model.text;
   }

@@ -16,6 +16,8 @@ export type Model =
     rest?: Model;
     /** The text of what else holds for its keys: unions of keys that exclude each other. */
     conditions: string;
+    /** What it is called, where it is one of another module with more said of its keys. */
+    text?: string;
   }
   | { kind: "other"; text: string };
 
@@ -113,14 +115,18 @@ function typeModel(module: TypeModule, type: ts.TypeNode): Model {
     : { kind: "other", text };
 }
 
-/** The first object, under the conditions that the others are. */
+/** The first object, under the conditions that the others are; of one of another module, the keys that are named here. */
 function intersectionModel(module: TypeModule, type: ts.IntersectionTypeNode): Model {
   const [base, ...others] = type.types;
   const model = typeModel(module, base!);
   const opened = model.kind === "named" ? modelOf(module, model.name) : model;
   const conditions = others.map((other) => other.getText(module.file).replace(/\s+/g, " ")).join(" & ");
   if (opened.kind !== "object") {
-    return { kind: "other", text: type.getText(module.file).replace(/\s+/g, " ") };
+    const text = type.getText(module.file).replace(/\s+/g, " ");
+    const [only] = others;
+    return others.length === 1 && typescript.isTypeLiteralNode(only!)
+      ? { ...objectModel(module, only.members), conditions: base!.getText(module.file), text }
+      : { kind: "other", text };
   }
   return { ...opened, conditions: [opened.conditions, conditions].filter((text) => text !== "").join(" & ") };
 }

@@ -13,7 +13,7 @@ import { commentOf, descriptionOf } from "./schema/comment.ts";
 import { objectOf } from "./schema/constrain.ts";
 import { type Declaration, Declarations, type Field, type Shape } from "./schema/shape.ts";
 import { isNarrower, ownFields, type Written } from "./schema/narrower.ts";
-import { viewsOf, type Walk } from "./schema/walk.ts";
+import { metadataShape, viewsOf, type Walk } from "./schema/walk.ts";
 
 const metaModule = "meta/v1";
 export const objectMeta: Shape = { type: "imported", name: "ObjectMeta", module: metaModule };
@@ -61,9 +61,18 @@ export function kindShapes(crd: Crd, version: CrdVersion, declarations: Declarat
   const read = viewsOf(withoutKeys(version.schema, rootKeys), walk, "openAPIV3Schema").read;
   const written = withoutKeys(version.schema, version.hasStatus ? [...rootKeys, "status"] : rootKeys);
   const write = viewsOf(written, walk, "openAPIV3Schema").write;
+  const properties = member(version.schema, "properties");
+  const metadata = (base: Shape) =>
+    metadataShape(
+      isObject(properties) ? member(properties, "metadata") : undefined,
+      base,
+      walk,
+      'openAPIV3Schema.properties["metadata"]',
+      true,
+    );
   return {
-    write: rootShape(write, crd, version, "write"),
-    read: rootShape(read, crd, version, "read"),
+    write: rootShape(write, crd, version, metadata(namedObjectMeta)),
+    read: rootShape(read, crd, version, metadata(storedObjectMeta[crd.scope])),
     written: walk.written,
   };
 }
@@ -159,7 +168,7 @@ function withoutKeys(schema: JsonObject, keys: readonly string[]): JsonObject {
 }
 
 /** The object with apiVersion, kind and metadata before its own keys. */
-function rootShape(shape: Shape, crd: Crd, version: CrdVersion, view: "write" | "read"): Shape {
+function rootShape(shape: Shape, crd: Crd, version: CrdVersion, metadata: Shape): Shape {
   const properties = member(version.schema, "properties");
   const docs = (key: string) => {
     const property = isObject(properties) ? member(properties, key) : undefined;
@@ -168,7 +177,7 @@ function rootShape(shape: Shape, crd: Crd, version: CrdVersion, view: "write" | 
   const head = [
     field("apiVersion", { type: "literal", values: [`${crd.group}/${version.name}`] }, docs("apiVersion")),
     field("kind", { type: "literal", values: [crd.kind] }, docs("kind")),
-    field("metadata", view === "write" ? namedObjectMeta : storedObjectMeta[crd.scope], docs("metadata")),
+    field("metadata", metadata, docs("metadata")),
   ];
   const object = objectOf(shape);
   if (object === undefined) {

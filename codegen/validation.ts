@@ -89,6 +89,7 @@ export function createValidator({ apiVersion, kind, hasStatus, schema }: Validat
     const value = structuredClone(object);
     if (hasStatus) delete value["status"];
     prepare(value, root);
+    generateName(value["metadata"]);
     compiled ??= ajv.compile(valueSchema(root));
     if (!compiled(value)) problems.push(...problemsOf(compiled.errors ?? [], value));
     lists(value, root, "", problems);
@@ -150,16 +151,22 @@ const objectMeta = {
 
 /** The schema with what the API server adds to each root: apiVersion, kind and metadata. */
 function rootSchema(schema: Schema, hasStatus: boolean): Schema {
-  const restriction = schema.properties?.metadata?.properties?.name;
-  const metadata = restriction === undefined
-    ? objectMeta
-    : { ...objectMeta, properties: { ...objectMeta.properties, name: { ...text, ...restriction } } };
   const required = (schema.required ?? []).filter((key: string) => !hasStatus || key !== "status");
   return {
     ...schema,
     required: [...new Set([...required, "metadata"])],
-    properties: { ...schema.properties, apiVersion: text, kind: text, metadata },
+    properties: { ...schema.properties, apiVersion: text, kind: text, metadata: metadataOf(schema) },
   };
+}
+
+/** The schema of `metadata` in a root or an embedded resource: what the schema says of its keys is asked as well. */
+function metadataOf(schema: Schema): Schema {
+  const { properties = {}, required = [] } = schema.properties?.metadata ?? {};
+  const known = Object.entries<Schema>(objectMeta.properties);
+  const restricted = known.filter(([key]) => own(properties, key) !== undefined);
+  if (restricted.length === 0 && required.length === 0) return objectMeta;
+  const more = restricted.map(([key, one]) => [key, { ...one, ...own(properties, key) }]);
+  return { ...objectMeta, required, properties: { ...objectMeta.properties, ...Object.fromEntries(more) } };
 }
 
 /** The properties of an embedded resource, whatever its schema lists. */
@@ -168,7 +175,7 @@ function withEmbedded(schema: Schema): Schema {
   return {
     ...schema,
     required: [...new Set([...schema.required ?? [], "apiVersion", "kind"])],
-    properties: { ...schema.properties, apiVersion: name, kind: name, metadata: objectMeta },
+    properties: { ...schema.properties, apiVersion: name, kind: name, metadata: metadataOf(schema) },
   };
 }
 
@@ -463,11 +470,18 @@ function rules(
   }
 }
 
+/** The API server makes the name before it looks at the object. */
+function generateName(metadata: Value): void {
+  if (!isObject(metadata) || typeof metadata["generateName"] !== "string") return;
+  if (metadata["generateName"] === "" || (metadata["name"] ?? "") !== "") return;
+  metadata["name"] = `${metadata["generateName"].slice(0, 58)}bcdfg`;
+}
+
 function nameProblems(value: Record<string, unknown>): Problem[] {
   const { metadata } = value;
   if (!isObject(metadata)) return [];
-  const { name, generateName } = metadata;
-  if (name === undefined && (generateName === undefined || generateName === "") || name === "") {
+  const { name } = metadata;
+  if (name === undefined || name === "") {
     return [{ path: "metadata.name", message: "Required value: name or generateName is required" }];
   }
   if (

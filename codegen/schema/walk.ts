@@ -15,6 +15,7 @@ import {
   booleanShape,
   Declarations,
   type Field,
+  intersection,
   nullShape,
   numberShape,
   type ObjectShape,
@@ -287,8 +288,42 @@ function objectViews(schema: JsonObject, walk: Walk, path: string, isOpened: boo
         before?.write.doc ?? "",
       );
     }
-    add("metadata", same(walk.objectMeta), fields.get("metadata")?.write.doc ?? "");
+    const metadata = isObject(properties) ? member(properties, "metadata") : undefined;
+    const shape = metadataShape(metadata, walk.objectMeta, walk, `${path}.properties["metadata"]`);
+    add("metadata", same(shape), fields.get("metadata")?.write.doc ?? "");
   }
+}
+
+/**
+ * The type of `metadata` at the root or in an embedded resource, with what the schema says of the names in it. Of the
+ * root's the API server takes no other restriction.
+ *
+ * @param metadata the schema of `metadata`
+ * @param base its type without that
+ * @param isNamed whether it always has a name in the end: one that is generated meets no enum
+ */
+export function metadataShape(
+  metadata: Json | undefined,
+  base: Shape,
+  walk: Walk,
+  path: string,
+  isNamed = false,
+): Shape {
+  const properties = isObject(metadata) ? member(metadata, "properties") : undefined;
+  const required = isObject(metadata) ? member(metadata, "required") : undefined;
+  const fields: Field[] = [];
+  for (const key of ["generateName", "name"]) {
+    const schema = isObject(properties) ? member(properties, key) : undefined;
+    if (!isObject(schema)) continue;
+    const shape = viewsOf(schema, walk, `${path}.properties[${JSON.stringify(key)}]`).write;
+    const isRequired = Array.isArray(required) && required.includes(key) ||
+      isNamed && key === "name" && shape.type === "literal";
+    const doc = commentOf(schema);
+    if (isRequired || doc !== "" || shape.type !== "string") {
+      fields.push({ key, shape, required: isRequired, doc });
+    }
+  }
+  return fields.length === 0 ? base : intersection([base, { type: "object", fields }]);
 }
 
 /** What may stand under keys that are not listed; `undefined` when nothing may. */

@@ -18,6 +18,10 @@ const spec = (properties: JsonObject, more: JsonObject = {}): JsonObject => ({
 });
 
 const text = { type: "string" };
+const named = (properties: JsonObject): JsonObject => ({
+  type: "object",
+  properties: { metadata: { type: "object", properties } },
+});
 const cases: { what: string; before: JsonObject; after: JsonObject; want: string[] }[] = [
   { what: "nothing", before: spec({ a: text }), after: spec({ a: text }), want: [] },
   {
@@ -124,6 +128,24 @@ const cases: { what: string; before: JsonObject; after: JsonObject; want: string
     before: spec({ a: { "type": "string", "x-kubernetes-validations": [{ rule: "self == oldSelf" }] } }),
     after: spec({ a: text }),
     want: ['.spec.a: no longer says "Immutable"'],
+  },
+  {
+    what: "a name less, and a length, in metadata",
+    before: named({ name: { ...text, enum: ["x", "y"] }, generateName: { ...text, maxLength: 20 } }),
+    after: named({ name: { ...text, enum: ["x"] }, generateName: { ...text, maxLength: 10 } }),
+    want: [
+      '.metadata.generateName: says "Length: at most 10" in place of "Length: at most 20" (breaking)',
+      '.metadata.name: narrowed, takes "y" no more (breaking)',
+    ],
+  },
+  {
+    what: "the first word about a name",
+    before: named({}),
+    after: named({ generateName: { ...text, maxLength: 5 } }),
+    want: [
+      ".metadata: changed from NamedObjectMeta to NamedObjectMeta & { /** Length: at most 5 */ generateName?: string; } (breaking)",
+      ".metadata, when read: changed from StoredNamespacedCustomObjectMeta to StoredNamespacedCustomObjectMeta & { /** Length: at most 5 */ generateName?: string; } (breaking)",
+    ],
   },
   {
     what: "a union loosened",
