@@ -57,6 +57,39 @@ test("the types of all fixtures are clean, take what is read, and take and refus
   }
 });
 
+test("an object of another kind goes into an embedded resource and an open field, and comes back as what it is", async () => {
+  const fixtures = readFixtures().filter(({ name }) => name === "embedded" || name === "preserve");
+  const documents = fixtures.flatMap(({ documents }) =>
+    documents.map((value) => ({ place: ["crd.yaml"], value }))
+  );
+  const { files } = generate(documents);
+  files.set(
+    "use.ts",
+    `import type { Open, StoredOpen, StoredWrapper, Wrapper } from "./fixtures.example.com/v1.ts";
+declare const [object, wrapper, open]: [Wrapper, StoredWrapper, StoredOpen];
+export const written: [Wrapper["spec"], Open["spec"]] = [
+  { free: { ...object }, many: [{ ...object }, { ...wrapper }] },
+  { open: { ...object }, anything: object },
+];
+// @ts-expect-error: a list is no embedded resource.
+export const list: Wrapper["spec"] = { free: [object] };
+export const read: (Wrapper | Wrapper[] | undefined)[] = [
+  wrapper.spec?.free as Wrapper,
+  wrapper.spec?.many as Wrapper[],
+  open.spec?.anything as Wrapper,
+];
+export const name: string | undefined = wrapper.spec?.free?.metadata?.name;
+`,
+  );
+  const folder = await mkdtemp(join(tmpdir(), "codegen-embedded-"));
+  try {
+    await writeAll(folder, [["package.json", '{ "type": "module" }'], ...files]);
+    assert.equal(askTypeScript5(folder, [...files.keys()], { files: new Map() }).elsewhere, []);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test("who needs types only can have them under the settings that a compiler begins with", async () => {
   const { files } = generate([{
     place: ["crd.yaml"],
