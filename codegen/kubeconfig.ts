@@ -52,7 +52,7 @@ export async function readKubeconfig(options: { file?: string; context?: string 
       configs.map(({ file }) => file).join(delimiter),
     ]);
   }
-  const { value: context, file } = entry(configs, "contexts", "context", name);
+  const { value: context } = entry(configs, "contexts", "context", name);
   const { value: cluster, file: clusterFile } = entry(
     configs,
     "clusters",
@@ -61,7 +61,14 @@ export async function readKubeconfig(options: { file?: string; context?: string 
   );
   const { value: user, file: userFile } = entry(configs, "users", "user", textOf(context, "user"));
   const server = textOf(cluster, "server");
-  if (server === undefined) throw new InputError(`Cluster of context "${name}" has no server`, [file]);
+  if (server === undefined || !/^https?:/.test(server) || !URL.canParse(server)) {
+    throw new InputError(
+      `The cluster of context ${JSON.stringify(name)} needs an http or https URL as its server, found ${
+        JSON.stringify(server ?? null)
+      }`,
+      [clusterFile],
+    );
+  }
   const material = async (holder: JsonObject, key: string, file: string): Promise<string | undefined> => {
     const data = textOf(holder, `${key}-data`);
     if (data !== undefined) return Buffer.from(data, "base64").toString();
@@ -165,7 +172,8 @@ function statusOf(text: string): JsonObject | undefined {
 
 /** Sends one request; whatever the status, the answer is a value. */
 export function send(connection: Connection, method: string, path: string, body?: Json): Promise<Answer> {
-  const url = new URL(path, connection.server);
+  // The server may be behind a path of its own.
+  const url = new URL(connection.server.replace(/\/+$/, "") + path);
   const { ca, cert, key, token, isInsecure } = connection;
   return new Promise((fulfil, reject) => {
     const request = (url.protocol === "http:" ? requestPlain : requestTls)(url, {

@@ -244,10 +244,10 @@ test("options that could only be a mistake are refused", async ({ folder, compla
 test("--from-cluster reads the cluster that the kubeconfig names; without permission it says so", async ({ folder, complained }) => {
   let status = 200;
   const server = createServer((request, response) => {
-    if (request.url === "/openapi/v3") {
+    if (request.url === "/k8s/c/openapi/v3") {
       return response.end('{ "paths": { "apis/apps/v1": { "serverRelativeURL": "/none" } } }');
     }
-    response.statusCode = request.url === "/none" ? 404 : status;
+    response.statusCode = request.url!.startsWith("/k8s/c/apis/") ? status : 404;
     response.end(
       JSON.stringify(
         status === 200
@@ -264,7 +264,7 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
     JSON.stringify({
       "current-context": "a",
       "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
-      "clusters": [{ name: "c", cluster: { server: url } }],
+      "clusters": [{ name: "c", cluster: { server: `${url}/k8s/c/` } }],
       "users": [{ name: "u", user: { token: "t" } }],
     }),
   );
@@ -346,6 +346,14 @@ test("a kubeconfig that is broken, or names files that are not there, exits with
     await complaintOf(of({}, { "certificate-authority": "none" })),
     `${start}Cannot read the certificate-authority: ${none}`,
   );
+  for (const server of ["[1", "10.0.0.1:6443", "file:///etc"]) {
+    assert.is(
+      await complaintOf(of({}, { server })),
+      `${start}The cluster of context "a" needs an http or https URL as its server, found ${
+        JSON.stringify(server)
+      }`,
+    );
+  }
   const broken = await complaintOf("users:\n- user:\n    token: 'geheim\n  x: [\n");
   assert.match(broken, "Cannot read the kubeconfig: ");
   assert.not.match(broken, "geheim");
