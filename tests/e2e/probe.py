@@ -4,6 +4,7 @@ Runs in a pod of the database image. A line is `P <member> <major> <timeline> <s
 may be sent after another was answered on a later timeline: that would be a second primary. Each major version counts its
 timelines anew.
 """
+import os
 import select
 import signal
 import sys
@@ -77,7 +78,8 @@ def probe(member, host):
         time.sleep(0.2)
 
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# An end in order would wait for the output, which a thread may hold; each line is out as soon as it is written.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 psycopg2.extensions.set_wait_callback(wait)
 database, size = sys.argv[1], int(sys.argv[2])
 for ordinal in range(size):
