@@ -51,12 +51,15 @@ import type { KubernetesObject, Resource } from "./resource.ts";
 
 export type { KubernetesObject, Resource };
 
-/** Anything that JSON can hold. */
-export type JSONValue = string | number | boolean | null | JSONValue[] | { [key: string]: JSONValue | undefined };
+/** Anything that JSON can hold; a key whose value is undefined is left out. */
+export type JSONValue = string | number | boolean | null | undefined | JSONValue[] | { [key: string]: JSONValue };
+
+/** What a request does. */
+export type HttpMethods = "GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "OPTIONS" | "HEAD";
 
 /** One request to the API server. */
 export interface RequestOptions {
-  method: string;
+  method: HttpMethods;
   path: string;
   querystring?: URLSearchParams;
   abortSignal?: AbortSignal;
@@ -306,6 +309,7 @@ import type {
   DeleteOpts,
   GetListOpts,
   GroupClass,
+  HttpMethods,
   JSONValue,
   NamespacedClass,
   NoOpts,
@@ -371,7 +375,7 @@ class Place {
   }
 
   /** One request; the answer is JSON. */
-  send(method: string, path: string, opts: NoOpts, body?: Partial<RequestOptions>): Promise<unknown> {
+  send(method: HttpMethods, path: string, opts: NoOpts, body?: Partial<RequestOptions>): Promise<unknown> {
     const request = { ...requestOf(method, path, opts), ...body };
     return this.client.performRequest(request as RequestOptions & { expectJson: true });
   }
@@ -462,7 +466,7 @@ function typeOf({ group, version, kind }: Resource<unknown, unknown>): { apiVers
 
 /** The request without its body: the options are its query. */
 function requestOf(
-  method: string,
+  method: HttpMethods,
   path: string,
   { abortSignal, ...opts }: { abortSignal?: AbortSignal },
   watch?: string,

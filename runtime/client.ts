@@ -12,6 +12,7 @@ import { apiVersionOf, collectionPath, objectPath } from "./paths.ts";
 import { type Clock, sleep } from "./ports.ts";
 import { systemClock } from "./platform/clock.ts";
 import type {
+  HttpMethods,
   JSONValue,
   Key,
   KubernetesObject,
@@ -365,7 +366,7 @@ export class Client implements ResourceClient {
   }
 
   async #call(
-    method: string,
+    method: HttpMethods,
     path: string,
     body: unknown,
     more: { query?: URLSearchParams; contentType?: string; signal?: AbortSignal; attemptsMax?: number },

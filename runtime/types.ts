@@ -8,14 +8,17 @@
  * @module
  */
 
-/** Anything that JSON can hold. */
-export type JSONValue = string | number | boolean | null | JSONValue[] | {
-  [key: string]: JSONValue | undefined;
+/** Anything that JSON can hold; a key whose value is undefined is left out. */
+export type JSONValue = string | number | boolean | null | undefined | JSONValue[] | {
+  [key: string]: JSONValue;
 };
+
+/** What a request does. */
+export type HttpMethods = "GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "OPTIONS" | "HEAD";
 
 /** One request to the API server. */
 export interface RequestOptions {
-  method: string;
+  method: HttpMethods;
   path: string;
   querystring?: URLSearchParams;
   abortSignal?: AbortSignal;
@@ -36,10 +39,28 @@ export interface RequestOptions {
   isUrgent?: boolean;
 }
 
+/** A connection through the API server to a pod, as exec and port-forward need it. */
+export interface KubernetesTunnel {
+  readonly transportProtocol: "SPDY" | "WebSocket" | "Opaque";
+  readonly subProtocol: string;
+  getChannel<Readable extends boolean, Writable extends boolean>(options: {
+    spdyHeaders?: Record<string, string | number>;
+    streamIndex?: number;
+    readable: Readable;
+    writable: Writable;
+  }): Promise<{
+    readable: Readable extends true ? ReadableStream<Uint8Array> : null;
+    writable: Writable extends true ? WritableStream<Uint8Array> : null;
+  }>;
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+}
+
 /** Something that performs requests against one API server. */
 export interface RestClient {
   /** The namespace to use where none is named, as the kubeconfig or the pod's service account says. */
   defaultNamespace?: string;
+  performRequest(options: RequestOptions & { expectTunnel: string[] }): Promise<KubernetesTunnel>;
   performRequest(
     options: RequestOptions & { expectStream: true; expectJson: true },
   ): Promise<ReadableStream<JSONValue>>;

@@ -12,12 +12,15 @@ import type { KubernetesObject, Resource } from "./resource.ts";
 
 export type { KubernetesObject, Resource };
 
-/** Anything that JSON can hold. */
-export type JSONValue = string | number | boolean | null | JSONValue[] | { [key: string]: JSONValue | undefined };
+/** Anything that JSON can hold; a key whose value is undefined is left out. */
+export type JSONValue = string | number | boolean | null | undefined | JSONValue[] | { [key: string]: JSONValue };
+
+/** What a request does. */
+export type HttpMethods = "GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "OPTIONS" | "HEAD";
 
 /** One request to the API server. */
 export interface RequestOptions {
-  method: string;
+  method: HttpMethods;
   path: string;
   querystring?: URLSearchParams;
   abortSignal?: AbortSignal;

@@ -10,6 +10,7 @@ import type {
   DeleteOpts,
   GetListOpts,
   GroupClass,
+  HttpMethods,
   JSONValue,
   NamespacedClass,
   NoOpts,
@@ -75,7 +76,7 @@ class Place {
   }
 
   /** One request; the answer is JSON. */
-  send(method: string, path: string, opts: NoOpts, body?: Partial<RequestOptions>): Promise<unknown> {
+  send(method: HttpMethods, path: string, opts: NoOpts, body?: Partial<RequestOptions>): Promise<unknown> {
     const request = { ...requestOf(method, path, opts), ...body };
     return this.client.performRequest(request as RequestOptions & { expectJson: true });
   }
@@ -166,7 +167,7 @@ function typeOf({ group, version, kind }: Resource<unknown, unknown>): { apiVers
 
 /** The request without its body: the options are its query. */
 function requestOf(
-  method: string,
+  method: HttpMethods,
   path: string,
   { abortSignal, ...opts }: { abortSignal?: AbortSignal },
   watch?: string,

@@ -68,6 +68,7 @@ export class HttpTransport implements RestClient {
     this.#connections = new Connections({ url: this.#url, plainMax: socketsMax, clock });
   }
 
+  performRequest(options: RequestOptions & { expectTunnel: string[] }): Promise<never>;
   performRequest(
     options: RequestOptions & { expectStream: true; expectJson: true },
   ): Promise<ReadableStream<JSONValue>>;

@@ -4,20 +4,54 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { HttpTransport } from "../../runtime/platform/transport.ts";
+import { noCredentials } from "../runtime/byte_server.ts";
 import {
   AppExampleComV1Api,
   type AppExampleComV1NamespacedApi,
 } from "../../types/app.example.com/v1.client.ts";
 import { type Database, databases } from "../../types/app.example.com/v1.ts";
-import type { JSONValue, RequestOptions, RestClient } from "../../types/client.ts";
 import { CoreV1Api } from "../../types/core/v1.client.ts";
 import { configMaps, persistentVolumeClaims } from "../../types/core/v1.ts";
 import { networkPolicies } from "../../types/networking.k8s.io/v1.ts";
 import { podDisruptionBudgets } from "../../types/policy/v1.ts";
 
+/** The contract as @cloudydeno/kubernetes-client has it; source: its lib/contract.ts, 0.7.3. */
+interface TheirClient {
+  performRequest(opts: TheirOptions & { expectTunnel: string[] }): Promise<TheirTunnel>;
+  performRequest(
+    opts: TheirOptions & { expectStream: true; expectJson: true },
+  ): Promise<ReadableStream<TheirValue>>;
+  performRequest(opts: TheirOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
+  performRequest(opts: TheirOptions & { expectJson: true }): Promise<TheirValue>;
+  performRequest(opts: TheirOptions): Promise<Uint8Array>;
+  defaultNamespace?: string;
+}
+type TheirValue = string | number | boolean | null | undefined | TheirValue[] | { [key: string]: TheirValue };
+interface TheirOptions {
+  method: "GET" | "POST" | "DELETE" | "PUT" | "PATCH" | "OPTIONS" | "HEAD";
+  path: string;
+  querystring?: URLSearchParams;
+  abortSignal?: AbortSignal;
+  contentType?: string;
+  bodyRaw?: Uint8Array;
+  bodyJson?: TheirValue;
+  bodyStream?: ReadableStream<Uint8Array>;
+  accept?: string;
+  expectTunnel?: string[];
+  expectStream?: boolean;
+  expectJson?: boolean;
+}
+interface TheirTunnel {
+  readonly transportProtocol: "SPDY" | "WebSocket" | "Opaque";
+  readonly subProtocol: string;
+  ready(): Promise<void>;
+  stop(): Promise<void>;
+}
+
 /** Answers each request with the same, and keeps it. */
-class Recorder implements RestClient {
-  readonly requests: RequestOptions[] = [];
+class Recorder implements TheirClient {
+  readonly requests: TheirOptions[] = [];
   readonly #answer: unknown;
   defaultNamespace = "mine";
 
@@ -25,13 +59,14 @@ class Recorder implements RestClient {
     this.#answer = answer;
   }
 
+  performRequest(opts: TheirOptions & { expectTunnel: string[] }): Promise<TheirTunnel>;
   performRequest(
-    opts: RequestOptions & { expectStream: true; expectJson: true },
-  ): Promise<ReadableStream<JSONValue>>;
-  performRequest(opts: RequestOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
-  performRequest(opts: RequestOptions & { expectJson: true }): Promise<JSONValue>;
-  performRequest(opts: RequestOptions): Promise<Uint8Array>;
-  performRequest(opts: RequestOptions): Promise<never> {
+    opts: TheirOptions & { expectStream: true; expectJson: true },
+  ): Promise<ReadableStream<TheirValue>>;
+  performRequest(opts: TheirOptions & { expectStream: true }): Promise<ReadableStream<Uint8Array>>;
+  performRequest(opts: TheirOptions & { expectJson: true }): Promise<TheirValue>;
+  performRequest(opts: TheirOptions): Promise<Uint8Array>;
+  performRequest(opts: TheirOptions): Promise<never> {
     this.requests.push(opts);
     return Promise.resolve(this.#answer as never);
   }
@@ -52,6 +87,19 @@ const database: Database = {
   metadata: { name: "orders" },
   spec: { version: "17" },
 };
+
+test("a connection of the runtime is a client of theirs too", async () => {
+  const connection = new HttpTransport({
+    server: "http://127.0.0.1:1",
+    defaultNamespace: "mine",
+    credentials: noCredentials,
+    userAgent: "test",
+  });
+  const client: TheirClient = connection;
+  const refused = await client.performRequest({ method: "GET", path: "/", expectTunnel: [] }).catch(String);
+  assert.is(refused, 'TypeError: Cannot open a tunnel on "/": not supported');
+  connection.close();
+});
 
 test("each method is one request to the kind's address", async () => {
   const client = new Recorder({ items: [] });

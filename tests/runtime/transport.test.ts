@@ -65,7 +65,7 @@ test("a leader that lost its lease while a write waited for its turn does not se
   }, async ({ transport, server }) => {
     let leads = true;
     const rest = gatedRest(transport, { mayWrite: () => leads, onRequest: () => {}, onWarning: () => {} });
-    const send = (method: string) => rest.performRequest({ method, path: "/x", expectJson: true });
+    const send = (method: "GET" | "PATCH") => rest.performRequest({ method, path: "/x", expectJson: true });
     const reads = Array.from({ length: 5 }, () => send("GET")); // every connection is taken
     await until(2_000, "all connections to be in use", () => waiting.length === 5);
     const refused = failure(send("PATCH"));
@@ -165,7 +165,7 @@ test("no answer within 20 s, on reads and on writes: DeadlineError, and the othe
   await withServer((_request, write) => isSilent || write(json({})), async ({ transport, server, clock }) => {
     await Promise.all(Array.from({ length: 3 }, () => transport.performRequest(get)));
     isSilent = true;
-    for (const method of ["GET", "PATCH"]) {
+    for (const method of ["GET", "PATCH"] as const) {
       const before = server.requests.length;
       const failing = failure(transport.performRequest({ ...get, method }));
       await until(2_000, "the request to arrive", () => server.requests.length > before, 1);
