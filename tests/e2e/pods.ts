@@ -48,7 +48,8 @@ export async function startProgram(kubectl: Kubectl, program: Program): Promise<
 
 /** Tells it to end, waits until it has, and returns all that it printed. */
 export async function stopProgram(kubectl: Kubectl, pod: string): Promise<string> {
-  await kubectl.exec(pod, ["kill", "-TERM", "1"]);
+  // Its end may take the messenger with it.
+  await kubectl.try(["exec", pod, "--", "kill", "-TERM", "1"]);
   await until(20_000, `pod ${pod} to end`, async () => {
     return (await kubectl.get("pod", pod))?.status?.phase === "Succeeded";
   }, 500);
