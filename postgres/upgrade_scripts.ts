@@ -204,6 +204,9 @@ def upgrade():
             finish()
     # Then an attempt that found it shut down was killed with its server: pg_upgrade starts and stops that once more.
     begun = os.path.exists(NEW)
+    if begun and os.path.exists(DATA + "/postmaster.pid"):
+        # The lock tells that the server is gone; in this pod another process may have its number, and pass for it.
+        os.remove(DATA + "/postmaster.pid")
     restore()
     if not os.path.exists(DATA + "/PG_VERSION"):
         fail("there is no data on the volume")

@@ -174,6 +174,7 @@ async function run(
       17,
       "pg_upgrade",
       `flock -n ${join(pod.root, volumeFolder)} true && exit 5
+[ ! -e ${join(pod.root, dataFolder)}/postmaster.pid ] || exit 6
 case "$*" in *--check) ;; *) mv ${join(pod.root, dataFolder)}/global/pg_control ${
         join(pod.root, dataFolder)
       }/global/pg_control.old ;; esac`,
@@ -183,7 +184,10 @@ case "$*" in *--check) ;; *) mv ${join(pod.root, dataFolder)}/global/pg_control 
     write("/dev/termination-log", "");
     write(`${dataFolder}/PG_VERSION`, "15\n");
     write(`${dataFolder}/global/pg_control`, "87654321");
-    if (begun) write(`${dataFolder}.upgraded/PG_VERSION`, "17\n");
+    if (begun) {
+      write(`${dataFolder}.upgraded/PG_VERSION`, "17\n");
+      write(`${dataFolder}/postmaster.pid`, "1\n");
+    }
     const { code } = await pod.run(pod.moved(upgrade, folders), ["run"]);
     return {
       code,
