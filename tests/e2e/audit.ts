@@ -85,12 +85,12 @@ export class AuditLog {
   /**
    * What does not fit: requests that RBAC refused, and members' requests that were never seen before.
    *
-   * @param mayBeRefused whether members may be refused, as their rights were taken away
+   * @param mayRefuse whether what RBAC refused is passed over
    */
   async strange(
     namespace: string,
     operators: readonly string[],
-    mayBeRefused = false,
+    mayRefuse = false,
   ): Promise<{ strange: string[]; seen: number }> {
     const known = new Set(membersRequests());
     const strange = new Set<string>();
@@ -101,7 +101,7 @@ export class AuditLog {
       const isMember = asked.account.startsWith(`${namespace}:`) && !asked.account.endsWith(":default");
       if (!isMember && !operators.includes(asked.account)) continue;
       seen++;
-      if (!asked.allowed && isMember && mayBeRefused) continue;
+      if (!asked.allowed && mayRefuse) continue;
       if (!asked.allowed) strange.add(`${asked.account} was refused: ${asked.what}`);
       else if (isMember && !operators.includes(asked.account) && !known.has(asked.what)) {
         strange.add(`a member asked what is not in tests/operator/members_requests.json: ${asked.what}`);

@@ -152,7 +152,7 @@ class Guard {
   }
 
   /** Looks for the last time. @throws {Error} that names everything that may not be */
-  async verdict({ takesRights = false }: Scenario): Promise<void> {
+  async verdict({ mayRefuse = false }: Scenario): Promise<void> {
     await this.inspect();
     const { leaks, needles, places } = this.#leaks;
     const { refused, ways } = this.#connections;
@@ -162,7 +162,7 @@ class Guard {
     );
     const warnings = [...Kubectl.warnings, ...logged, ...(counted ? ["counted by the operator"] : [])];
     const accounts = this.#operator.pods ? [this.#operator.pods.account] : [];
-    const audit = await this.#audit?.strange(this.#kubectl.namespace, accounts, takesRights);
+    const audit = await this.#audit?.strange(this.#kubectl.namespace, accounts, mayRefuse);
     const bad = [
       ...[...leaks].map((leak) => `a secret was seen: ${leak}`),
       ...[...refused].map((way) => `no NetworkPolicy allows ${way}`),

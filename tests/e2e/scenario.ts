@@ -30,8 +30,8 @@ export interface Scenario {
   readonly optional?: boolean;
   /** Environment variables without which it cannot run: a run of all leaves it out and says so, by name it fails. */
   readonly needs?: readonly string[];
-  /** Members lose their Role in it: that they are refused then is no finding. */
-  readonly takesRights?: boolean;
+  /** That RBAC refuses somebody in it is no finding: a Role is gone, or the API server has not read the Roles yet. */
+  readonly mayRefuse?: boolean;
   run(run: Run): Promise<void>;
 }
 

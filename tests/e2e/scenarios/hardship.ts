@@ -345,7 +345,7 @@ export const hardship: Scenario[] = [
   {
     name: "half",
     what: "a Database is deleted although half of its objects are missing",
-    takesRights: true,
+    mayRefuse: true,
     run: halfGone,
   },
   { name: "wrong", what: "a Database with a wrong spec can be deleted", run: wrongSpec },

@@ -370,6 +370,7 @@ export const safety: Scenario[] = [
     name: "apiserver",
     what: "the API server is away for a minute: no failover, no lost row",
     optional: true,
+    mayRefuse: true,
     run: apiServerAway,
   },
   { name: "idle", what: "nothing is written at rest, although rows are", run: idle },
