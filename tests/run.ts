@@ -5,7 +5,7 @@
  * that try each of many cases or install something, `*.exhaustive.test.ts`. With `--api`: the tests that ask a real API
  * server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or files. The exit code is 0 when all
  * passed; the last line is `N passed, N failed`. All tests of one of the first two kinds run in several processes: as
- * many at a time as there are processors, and one more.
+ * many at a time as there are processors, and as many again of those that mostly wait.
  *
  * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
  * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
@@ -47,25 +47,38 @@ function testFiles(path: string, kind: keyof typeof kinds): string[] {
     .map((name) => join(path, name));
 }
 
-/** The fast ones that take longest, longest first. */
-const long = [
+const named = (...names: string[]) => names.map((name) => join(root, name));
+
+/** The fast ones that take long and mostly wait, for leases to run out or pods to start: they take a processor from nobody. */
+const waiting = named(
   "conformance/leaders.test.ts",
   "operator/operator.test.ts",
-  "upgrade/upgrade.test.ts",
   "conformance/runtime.test.ts",
+);
+
+/** The others that take long, longest first. */
+const long = named(
+  "upgrade/upgrade.test.ts",
+  "operator/versions.test.ts",
+  "operator/backups.test.ts",
   "postgres/backup_agent.test.ts",
-].map((name) => join(root, name));
+  "postgres/report.test.ts",
+  "postgres/restore.test.ts",
+  "postgres/hostile.test.ts",
+  "postgres/decide.test.ts",
+);
 
 /** The files of each process, those that take longest first: a long file alone, the others of a folder together. */
 function shared(kind: "fast" | "exhaustive"): string[][] {
   if (kind === "exhaustive") return testFiles(root, kind).map((file) => [file]);
+  const alone = [...waiting, ...long];
   const size = (files: readonly string[]) => files.reduce((sum, file) => sum + statSync(file).size, 0);
   const folders = readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => testFiles(join(root, name), kind).filter((file) => !long.includes(file)))
+    .map(({ name }) => testFiles(join(root, name), kind).filter((file) => !alone.includes(file)))
     .filter((files) => files.length > 0)
     .sort((a, b) => size(b) - size(a));
-  return [...long.map((file) => [file]), ...folders];
+  return [...alone.map((file) => [file]), ...folders];
 }
 
 /** A program and its arguments. */
@@ -77,9 +90,9 @@ const bothRuntimes: readonly Command[] = [["node"], ["deno", "run", "-A"]];
 /** Runs all tests of a kind in several processes; prints what each said when it ends. */
 async function runAll(kind: "fast" | "exhaustive", runtimes: readonly Command[]): Promise<boolean> {
   const startedMs = Date.now();
-  const left = shared(kind).flatMap((files) => runtimes.map((runtime) => ({ runtime, files })));
+  const jobs = shared(kind).flatMap((files) => runtimes.map((runtime) => ({ runtime, files })));
   let passed = 0, failed = 0;
-  const next = async (): Promise<void> => {
+  const next = async (left: typeof jobs): Promise<void> => {
     const job = left.shift();
     if (job === undefined) return;
     const { runtime, files } = job;
@@ -94,10 +107,13 @@ async function runAll(kind: "fast" | "exhaustive", runtimes: readonly Command[])
     passed += Number(p);
     // One that counted nothing, or says all is well and exits otherwise, has failed.
     failed += Number(f) + (code !== 0 && f === "0" ? 1 : 0);
-    await next();
+    await next(left);
   };
-  // One more than there are processors: there is always one that waits.
-  await Promise.all(Array.from({ length: availableParallelism() + 1 }, next));
+  const waits = ({ files }: { files: string[] }) => files.every((file) => waiting.includes(file));
+  const queues = [jobs.filter(waits), jobs.filter((job) => !waits(job))];
+  await Promise.all(
+    queues.flatMap((left) => Array.from({ length: availableParallelism() }, () => next(left))),
+  );
   if (!hasNpm) console.log("left out, as they need npm ci: *.npm.*.ts");
   console.log(`all in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`);
   console.log(`${passed} passed, ${failed} failed`);
