@@ -19,8 +19,16 @@ const benchmarks: Record<string, () => Promise<{ main(args: string[]): Promise<v
 const args = process.argv.slice(2);
 const name = args[0] === undefined || args[0].startsWith("-") ? "runtime" : args.shift()!;
 const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
-if (benchmark) await (await benchmark()).main(args);
-else {
+if (benchmark) {
+  try {
+    await (await benchmark()).main(args);
+  } catch (error) {
+    // A mistyped flag; anything else is worth its stack.
+    if (!String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS")) throw error;
+    console.error(`bench: ${(error as Error).message}`);
+    process.exitCode = 2;
+  }
+} else {
   console.error(`There is no benchmark "${name}": there are ${Object.keys(benchmarks).join(" and ")}`);
   process.exitCode = 2;
 }
