@@ -25,8 +25,8 @@ import { isSayable } from "./sayable.ts";
 import {
   askCommand,
   askTypeScript5,
+  askTypeScript7,
   type Candidate,
-  type Literals,
   literalsOf,
   replaceModule,
   strictOptions,
@@ -101,19 +101,6 @@ async function readFolder(folder: string): Promise<{ documents: SourceDocument[]
   if (more.length > 0) examples = [];
   for (const path of more) examples = examples.concat(JSON.parse(await readFile(path, "utf8")) as Example[]);
   return { documents, examples };
-}
-
-async function askTypeScript7(out: string, literals: Literals): Promise<Verdict> {
-  const compilerOptions = {
-    ...strictOptions,
-    target: "es2024",
-    module: "nodenext",
-    lib: ["es2024", "dom"],
-    types: [],
-  };
-  await writeFile(join(out, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["**/*.ts"] }));
-  const tsc = fileURLToPath(new URL("../../node_modules/typescript-7/bin/tsc", import.meta.url));
-  return askCommand(out, process.execPath, [tsc, "-p", ".", "--pretty", "false"], literals);
 }
 
 /** Whether `deno check` finds the output clean, with its own strictest settings. */

@@ -6,6 +6,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import process from "node:process";
 import ts from "typescript";
@@ -41,6 +42,15 @@ export const strictOptions = {
   skipLibCheck: true,
   noEmit: true,
   allowImportingTsExtensions: true,
+};
+
+/** With what a program around the types needs. */
+const compilerOptions = {
+  ...strictOptions,
+  target: "es2024",
+  module: "nodenext",
+  lib: ["es2024", "dom"],
+  types: [],
 };
 
 /** Files with one statement per object, and which object stands on which line. */
@@ -115,7 +125,7 @@ export interface Verdict {
 /** Asks TypeScript 5 in this process. */
 export function askTypeScript5(folder: string, types: readonly string[], literals: Literals): Verdict {
   const options = ts.convertCompilerOptionsFromJson(
-    { ...strictOptions, target: "es2024", module: "nodenext", lib: ["es2024", "dom"], types: [] },
+    compilerOptions,
     folder,
   ).options;
   const files = [...types, ...literals.files.keys()].map((path) => join(folder, path));
@@ -131,6 +141,15 @@ export function askTypeScript5(folder: string, types: readonly string[], literal
     note(verdict, literals, folder, file?.fileName, line, ts.flattenDiagnosticMessageText(messageText, "\n"));
   }
   return verdict;
+}
+
+/** Asks TypeScript 7 for every type error of a folder; its tsconfig.json is written. */
+export async function askTypeScript7(folder: string, literals: Literals): Promise<Verdict> {
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["**/*.ts"] }));
+  const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
+  // Node's, as the compiler is a program for it.
+  const tsc = [join(modules, "typescript-7/bin/tsc"), "-p", ".", "--pretty", "false"];
+  return await askCommand(folder, join(modules, ".bin/node"), tsc, literals);
 }
 
 /** Asks another compiler by its command. */

@@ -1,5 +1,5 @@
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { chmodSync, existsSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { memberLibrary } from "../../postgres/agent.ts";
@@ -17,26 +17,25 @@ async function goBack({ control = "as pg_upgrade left it", postgres = "exit 0" }
 }) {
   const pod = new StandIns([], {});
   try {
-    const write = (path: string, text: string) => {
-      mkdirSync(dirname(join(pod.root, path)), { recursive: true });
-      pod.write(path, text);
-    };
     const program = (major: number, name: string, text: string) => {
       const path = `/usr/lib/postgresql/${major}/bin/${name}`;
-      write(path, `#!/bin/sh\n${text}\n`);
+      pod.write(path, `#!/bin/sh\n${text}\n`);
       chmodSync(join(pod.root, path), 0o755);
     };
     program(15, "postgres", "exit 9");
     program(17, "postgres", postgres);
     program(17, "pg_upgrade", "exit 9");
-    write(join(folder.config, "guard.sh"), pod.moved(guard, folders));
-    write(join(folder.config, "upgrade.json"), JSON.stringify({ from: 15, to: 17, parameters: {} }));
-    write("/dev/termination-log", "");
-    write(`${volumeFolder}/upgrade.json`, JSON.stringify({ control: await sha256("as pg_upgrade left it") }));
-    write(`${dataFolder}/PG_VERSION`, "17\n");
-    write(`${dataFolder}/global/pg_control`, control);
-    write(`${dataFolder}.before/PG_VERSION`, "15\n");
-    write(`${dataFolder}.before/global/pg_control.old`, "of 15");
+    pod.write(join(folder.config, "guard.sh"), pod.moved(guard, folders));
+    pod.write(join(folder.config, "upgrade.json"), JSON.stringify({ from: 15, to: 17, parameters: {} }));
+    pod.write("/dev/termination-log", "");
+    pod.write(
+      `${volumeFolder}/upgrade.json`,
+      JSON.stringify({ control: await sha256("as pg_upgrade left it") }),
+    );
+    pod.write(`${dataFolder}/PG_VERSION`, "17\n");
+    pod.write(`${dataFolder}/global/pg_control`, control);
+    pod.write(`${dataFolder}.before/PG_VERSION`, "15\n");
+    pod.write(`${dataFolder}.before/global/pg_control.old`, "of 15");
     const { code } = await pod.run(pod.moved(upgrade, folders), ["back"]);
     return {
       code,
