@@ -192,10 +192,14 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /**
  * A hash of any JSON value, 53 bits as 14 hexadecimal digits, the same whatever the order of keys. Not for secrets:
- * it can be guessed back. (cyrb53, public domain.)
+ * it can be guessed back.
  */
 export function hashOf(value: unknown): string {
-  const text = JSON.stringify(sorted(value)) ?? "null";
+  return hashOfText(JSON.stringify(canonical(value)) ?? "null");
+}
+
+/** 53 bits as 14 hexadecimal digits. (cyrb53, public domain.) */
+function hashOfText(text: string): string {
   let low = 0xdeadbeef, high = 0x41c6ce57;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);
@@ -207,9 +211,24 @@ export function hashOf(value: unknown): string {
   return (4294967296 * (2097151 & high) + (low >>> 0)).toString(16).padStart(14, "0");
 }
 
-/** The value with the keys of each object sorted. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
+/** From this length on a text is worth being remembered; so many are. Those of programs are the same in every pass. */
+const LONG_TEXT = { length: 2_048, count: 64 };
+/** Long texts that were met, and their hashes. */
+const longTexts = new Map<string, string>();
+
+function hashOfLongText(text: string): string {
+  const known = longTexts.get(text);
+  if (known !== undefined) return known;
+  const hash = hashOfText(text);
+  if (longTexts.size >= LONG_TEXT.count) longTexts.delete(longTexts.keys().next().value!);
+  longTexts.set(text, hash);
+  return hash;
+}
+
+/** The value with the keys of each object sorted, and the hash of each long text in its place. */
+function canonical(value: unknown): unknown {
+  if (typeof value === "string") return value.length < LONG_TEXT.length ? value : hashOfLongText(value);
+  if (Array.isArray(value)) return value.map(canonical);
   if (!isObject(value)) return value;
-  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, sorted(value[name])]));
+  return Object.fromEntries(Object.keys(value).sort().map((name) => [name, canonical(value[name])]));
 }

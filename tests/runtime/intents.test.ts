@@ -92,4 +92,14 @@ test("a hash does not depend on the order of keys, nor on the version of the ope
   assert.is.not(hashOf({ a: [1, 2] }), hashOf({ a: [2, 1] }));
 });
 
+test("a long text is hashed whole, however often and after however many others", () => {
+  const long = (middle: string) => ({ text: "a".repeat(5_000) + middle + "b".repeat(5_000) });
+  const first = hashOf(long("1"));
+  assert.is(first, "032ed570eaf686");
+  const others = Array.from({ length: 200 }, (_, index) => hashOf(long(`1${index}`)));
+  assert.is(new Set([first, ...others]).size, 201);
+  assert.is(hashOf(long("1")), first);
+  assert.is(hashOf(long("17")), others[7]);
+});
+
 test.run();
