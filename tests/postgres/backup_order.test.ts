@@ -30,7 +30,7 @@ async function play(answers: readonly [status: number, body: string][]) {
     stand.write("dev/termination-log", "");
     const program = stand.moved(backupOrder, [backupFolder, "/dev/termination-log"])
       .replace(`:${backupPort}/`, `:${(server.address() as AddressInfo).port}/`)
-      .replace("PATIENCE = 300", "PATIENCE = 0.3").replace("time.sleep(2)", "time.sleep(0.05)");
+      .replace("PATIENCE = 300", "PATIENCE = 1");
     const { code, output } = await stand.run(program, ["127.0.0.1", "full"]);
     assert.not.match(output, /the-token/);
     return { code, asked, told: stand.read("dev/termination-log") };

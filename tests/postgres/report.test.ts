@@ -1,5 +1,5 @@
 /** The program that Patroni calls in a member's pod, against a stand-in for Patroni, the API server and psql. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,8 +12,8 @@ import { annotation } from "../../postgres/names.ts";
 import { dataFolder, folder, report, tokenFolder } from "../../postgres/scripts.ts";
 import { trial } from "../../postgres/trial.ts";
 import { within } from "../within.ts";
+import { python, pythonFlags, pythonTest as test } from "./stand_ins.ts";
 
-const test = spawnSync("python3", ["--version"]).status === 0 ? uvuTest : uvuTest.skip;
 type Changes = Record<string, [from: number | string, to: number | string]>;
 
 interface Scene {
@@ -154,7 +154,9 @@ async function play(
       };
       // What it imports is not beside it: when the ConfigMap changes, the folder that it was started from goes.
       writeFileSync(join(gone, "report.py"), program);
-      const child = spawn("python3", [join(gone, "report.py"), "on_reload", role, "orders"], { env });
+      const child = spawn(python, [...pythonFlags, join(gone, "report.py"), "on_reload", role, "orders"], {
+        env,
+      });
       let text = "";
       child.stderr.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
       child.stdout.setEncoding("utf8").on("data", (chunk: string) => text += chunk);

@@ -28,6 +28,7 @@ import {
   stop,
   volumeFolder,
 } from "../../postgres/scripts.ts";
+import { python, pythonFlags } from "./stand_ins.ts";
 
 /** A volume by its files, and after the guard has seen it. */
 type Files = Record<string, string>;
@@ -258,7 +259,11 @@ test("the agent's queries find names in pg_catalog alone", () => {
     chmodSync(join(folder, "psql"), 0o755);
     writeFileSync(join(folder, "member.py"), memberLibrary);
     const env = { ...process.env, PATH: `${folder}:${process.env["PATH"]}`, PYTHONDONTWRITEBYTECODE: "1" };
-    const ended = spawnSync("python3", ["-c", "import member; print(member.query('SELECT 1', 'app'))"], {
+    const ended = spawnSync(python, [
+      ...pythonFlags,
+      "-c",
+      "import member; print(member.query('SELECT 1', 'app'))",
+    ], {
       cwd: folder,
       env,
     });
@@ -299,7 +304,7 @@ for (
       );
       const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
       const program = "import upgrade_agent; upgrade_agent.finish()";
-      const ended = spawnSync("python3", ["-c", program], { cwd: root, env });
+      const ended = spawnSync(python, [...pythonFlags, "-c", program], { cwd: root, env });
       assert.is(ended.status, 0, String(ended.stderr));
       const left = [`${dataFolder}.before`, `${volumeFolder}/upgrade.json`].map((path) =>
         existsSync(join(root, path))
@@ -334,7 +339,7 @@ def query(statement, database="postgres"):
     const program =
       "import json, member, upgrade_agent; print(json.dumps([upgrade_agent.used(), member.asked]))";
     const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
-    const ended = spawnSync("python3", ["-c", program], { cwd: folder, env });
+    const ended = spawnSync(python, [...pythonFlags, "-c", program], { cwd: folder, env });
     const quoted = ["dbname='app'", "dbname='host=evil'", "dbname='a\\'b\\\\c'"];
     assert.equal(JSON.parse(String(ended.stdout) || `"${String(ended.stderr)}"`), [
       { extensions: [...quoted.map((one) => `of ${one}`), "plpgsql"].sort(), libraries: ["$libdir/x"] },
@@ -366,7 +371,7 @@ time.sleep(30)
   );
   try {
     const script =
-      `python3 ${root}/member.py & MEMBER=$! timeout 20 sh ${root}/stop.sh ${root} || exit 9; kill $!; wait $!`;
+      `${python} ${root}/member.py & MEMBER=$! timeout 20 sh ${root}/stop.sh ${root} || exit 9; kill $!; wait $!`;
     const { status } = spawnSync("/bin/sh", ["-c", script], { encoding: "utf8" });
     assert.is(status, 0);
     assert.is(

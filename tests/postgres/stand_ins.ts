@@ -11,8 +11,12 @@ import process from "node:process";
 import { test as uvuTest } from "uvu";
 import { within } from "../within.ts";
 
-/** Python itself, as what is called python3 may be a script that looks for it. */
-const python = String(spawnSync("python3", ["-c", "import sys; print(sys.executable)"]).stdout ?? "").trim();
+/** Python itself, as what is called python3 may be a script that looks for it; empty where there is none. */
+export const python = String(spawnSync("python3", ["-c", "import sys; print(sys.executable)"]).stdout ?? "")
+  .trim();
+
+/** Without what is installed beside Python: the programs use its own modules alone, and start in half the time. */
+export const pythonFlags = ["-S"] as const;
 
 /** Skips where there is no Python: the images have one. */
 export const pythonTest = python === "" ? uvuTest.skip : uvuTest;
@@ -33,18 +37,21 @@ export interface Answer {
 /** By the words that the command line has to hold, all of them: the first that fits answers. */
 export type Answers = Readonly<Record<string, Answer | readonly Answer[]>>;
 
-/** Answers every command; one program for all of them, by the name it is called by. */
+/**
+ * Answers every command; one program for all of them, by the name it is called by. Called some hundred times, it loads
+ * little: the answers are read as Python, which JSON but for three words is.
+ */
 const standIn = `#!${python} -IS
-import fcntl, json, os, signal, sys, time
+import fcntl, os, sys, time
 root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 line = os.path.basename(__file__) + " " + " ".join(sys.argv[1:])
 lock = open(root + "/lock", "w")
 fcntl.flock(lock, fcntl.LOCK_EX)
 asked = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
-with open(root + "/calls", "a") as file:
-    file.write(json.dumps({"line": line, "input": asked, "options": os.environ.get("PGOPTIONS")}) + "\\n")
+with open(root + "/calls", "a", encoding="utf-8", errors="surrogateescape") as file:
+    file.write("".join(part + "\\0" for part in (line, asked, os.environ.get("PGOPTIONS", ""))))
 with open(root + "/answers.json") as file:
-    answers = json.load(file)
+    answers = eval(file.read(), {"true": True, "false": False, "null": None})
 key = next((key for key in answers if all(word in line + " " + asked for word in key.split())), None)
 if key is None:
     sys.exit("no answer to " + line)
@@ -69,6 +76,7 @@ sys.stdout.flush()
 sys.stderr.flush()
 lock.close()
 if given.get("serves"):
+    import signal
     ended = []
     signal.signal(signal.SIGINT, lambda *_: ended.append(1))
     open(root + "/serving", "w").close()
@@ -107,21 +115,26 @@ export class StandIns {
     return existsSync(path) ? readFileSync(path, "utf8") : undefined;
   }
 
-  /** The command lines so far. */
-  calls(): { line: string; input: string; options: string | null }[] {
-    return (this.read("calls") ?? "").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  /** The command lines so far, with what each was given to read and its PGOPTIONS. */
+  calls(): { line: string; input: string; options: string }[] {
+    const calls = (this.read("calls") ?? "").matchAll(/([^\0]*)\0([^\0]*)\0([^\0]*)\0/g);
+    return [...calls].map(([, line = "", input = "", options = ""]) => ({ line, input, options }));
   }
 
-  /** The program with /tmp and each of these folders here in place of the pod's. */
+  /** The program with /tmp and each of these folders here in place of the pod's, and pauses a tenth as long. */
   moved(program: string, folders: readonly string[]): string {
-    const own = program.replaceAll('"/tmp/', `"${this.root}/`);
+    const own = program.replaceAll('"/tmp/', `"${this.root}/`)
+      .replace(/\btime\.sleep\(([\d.]+)\)/g, "time.sleep($1 / 10)");
     return folders.reduce((text, folder) => text.replaceAll(folder, join(this.root, folder)), own);
   }
 
   /** Runs a Python program to its end. */
   async run(program: string, args: readonly string[] = []): Promise<{ code: number | null; output: string }> {
     const env = { PATH: `${this.bin}:${process.env["PATH"]}`, HOSTNAME: "orders-0" };
-    const child = spawn(python, ["-c", program, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(python, [...pythonFlags, "-c", program, ...args], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);

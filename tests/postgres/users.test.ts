@@ -13,7 +13,7 @@ import { usersAgent } from "../../postgres/users_agent.ts";
 import type { DatabaseSpec, StoredDatabase } from "../../types/app.example.com/v1.ts";
 import type { StoredPod, StoredSecret } from "../../types/core/v1.ts";
 import { quotable } from "./hostile.ts";
-import { pythonTest } from "./stand_ins.ts";
+import { python, pythonFlags, pythonTest } from "./stand_ins.ts";
 
 const encoded = (text: string) => Buffer.from(text).toString("base64");
 const decoded = (data: string | undefined) => Buffer.from(data ?? "", "base64").toString();
@@ -102,7 +102,7 @@ for name, version in (('a"b', None), ("moved", "1.1"), ("fixed", None)):
     told.append(said)
 print(json.dumps(told))`;
       const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
-      const ended = spawnSync("python3", ["-c", program], { cwd: folder, env });
+      const ended = spawnSync(python, [...pythonFlags, "-c", program], { cwd: folder, env });
       const inStage = (name: string, version = "") => [
         "BEGIN",
         'CREATE SCHEMA "database_operator"',
