@@ -104,7 +104,7 @@ export class World {
         controllerMs: 1,
         bindMs: 1,
         node: { scheduleMs: 1, startMs: 2, readyMs: 2, stopMs: 3, runMs: 5 },
-        patroni: { bootstrapMs: 3, cloneMs: 3, syncMs: 3, failoverMs: 5, switchoverMs: 3, loopWaitMs: 50 },
+        patroni: { bootstrapMs: 3, cloneMs: 3, syncMs: 3, failoverMs: 5, switchoverMs: 3, loopWaitMs: 200 },
       },
     });
     this.client = new Client(restOf(this.api), { fieldManager: "kubectl" });
