@@ -5,7 +5,7 @@
  * that try each of many cases or install something, `*.exhaustive.test.ts`. With `--api`: the tests that ask a real API
  * server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or files. The exit code is 0 when all
  * passed; the last line is `N passed, N failed`. All tests of one of the first two kinds run in several processes: as
- * many at a time as there are processors, and as many again of those that mostly wait.
+ * many at a time as there are processors, and twice as many of those that mostly wait.
  *
  * Beyond uvu's own runner, each of these is a failure: a file that registers no test, a skipped test, a hook
  * that throws, a run that hangs (uvu has no timeout) or that leaves a timer, socket or stream open.
@@ -34,6 +34,9 @@ const kinds = {
   api: { suffix: ".test.api.ts", deadlineMs: 30 * 60_000 },
 } as const;
 
+/** Where Node keeps what it made of TypeScript: read again by every process, it is made once. */
+const compiled = join(root, "../node_modules/.cache/compiled");
+
 /** Without `npm ci` the tests of what is npm's (`*.npm.*.ts`) cannot run. */
 const hasNpm = existsSync(join(root, "../node_modules/.bin"));
 
@@ -54,31 +57,26 @@ const waiting = named(
   "conformance/leaders.test.ts",
   "operator/operator.test.ts",
   "conformance/runtime.test.ts",
-);
-
-/** The others that take long, longest first. */
-const long = named(
-  "upgrade/upgrade.test.ts",
-  "operator/versions.test.ts",
   "operator/backups.test.ts",
-  "postgres/backup_agent.test.ts",
-  "postgres/report.test.ts",
-  "postgres/restore.test.ts",
-  "postgres/hostile.test.ts",
-  "postgres/decide.test.ts",
 );
 
-/** The files of each process, those that take longest first: a long file alone, the others of a folder together. */
+/** A folder with less source than this is no process of its own: what they share is loaded and compiled once. */
+const SMALL_BYTES = 60_000;
+
+/** The files of each process, those that take longest first: those that wait alone, the others by folder. */
 function shared(kind: "fast" | "exhaustive"): string[][] {
   if (kind === "exhaustive") return testFiles(root, kind).map((file) => [file]);
-  const alone = [...waiting, ...long];
   const size = (files: readonly string[]) => files.reduce((sum, file) => sum + statSync(file).size, 0);
   const folders = readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => testFiles(join(root, name), kind).filter((file) => !alone.includes(file)))
-    .filter((files) => files.length > 0)
+    .map(({ name }) => testFiles(join(root, name), kind).filter((file) => !waiting.includes(file)))
     .sort((a, b) => size(b) - size(a));
-  return [...alone.map((file) => [file]), ...folders];
+  const isSmall = (files: string[]) => size(files) < SMALL_BYTES;
+  return [
+    ...waiting.map((file) => [file]),
+    ...folders.filter((files) => !isSmall(files)),
+    folders.filter(isSmall).flat(),
+  ];
 }
 
 /** A program and its arguments. */
@@ -110,9 +108,13 @@ async function runAll(kind: "fast" | "exhaustive", runtimes: readonly Command[])
     await next(left);
   };
   const waits = ({ files }: { files: string[] }) => files.every((file) => waiting.includes(file));
-  const queues = [jobs.filter(waits), jobs.filter((job) => !waits(job))];
+  const places = availableParallelism();
+  const lanes = [
+    { left: jobs.filter(waits), places: 2 * places },
+    { left: jobs.filter((job) => !waits(job)), places },
+  ];
   await Promise.all(
-    queues.flatMap((left) => Array.from({ length: availableParallelism() }, () => next(left))),
+    lanes.flatMap(({ left, places }) => Array.from({ length: places }, () => next(left))),
   );
   if (!hasNpm) console.log("left out, as they need npm ci: *.npm.*.ts");
   console.log(`all in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`);
@@ -122,7 +124,7 @@ async function runAll(kind: "fast" | "exhaustive", runtimes: readonly Command[])
 
 function run([program, ...args]: Command): Promise<{ code: number | null; output: string }> {
   return new Promise((settle) => {
-    const child = spawn(program, args);
+    const child = spawn(program, args, { env: { ...process.env, NODE_COMPILE_CACHE: compiled } });
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
