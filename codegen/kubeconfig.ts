@@ -24,6 +24,8 @@ export interface Connection {
   cert?: string;
   key?: string;
   token?: string;
+  /** The name that the server's certificate is to hold, where it is not that of its address. */
+  serverName?: string;
   isInsecure: boolean;
 }
 
@@ -69,6 +71,14 @@ export async function readKubeconfig(options: { file?: string; context?: string 
       [clusterFile],
     );
   }
+  if (textOf(cluster, "proxy-url")) {
+    throw new InputError(
+      `The cluster of context ${
+        JSON.stringify(name)
+      } asks for a proxy (proxy-url), and proxies are not supported`,
+      [clusterFile],
+    );
+  }
   const material = async (holder: JsonObject, key: string, file: string): Promise<string | undefined> => {
     const data = textOf(holder, `${key}-data`);
     if (data !== undefined) return Buffer.from(data, "base64").toString();
@@ -86,7 +96,15 @@ export async function readKubeconfig(options: { file?: string; context?: string 
     (tokenFile === undefined
       ? undefined
       : (await textOfFile(resolve(dirname(userFile), tokenFile), "the tokenFile", userFile)).trim());
-  Object.assign(connection, ca && { ca }, cert && { cert }, key && { key }, token && { token });
+  const serverName = textOf(cluster, "tls-server-name");
+  Object.assign(
+    connection,
+    ca && { ca },
+    cert && { cert },
+    key && { key },
+    token && { token },
+    serverName && { serverName },
+  );
   const plugin = member(user, "exec");
   if (isObject(plugin)) Object.assign(connection, await credentials(plugin, userFile));
   return connection;
@@ -174,7 +192,7 @@ function statusOf(text: string): JsonObject | undefined {
 export function send(connection: Connection, method: string, path: string, body?: Json): Promise<Answer> {
   // The server may be behind a path of its own.
   const url = new URL(connection.server.replace(/\/+$/, "") + path);
-  const { ca, cert, key, token, isInsecure } = connection;
+  const { ca, cert, key, token, serverName, isInsecure } = connection;
   return new Promise((fulfil, reject) => {
     const request = (url.protocol === "http:" ? requestPlain : requestTls)(url, {
       method,
@@ -186,6 +204,7 @@ export function send(connection: Connection, method: string, path: string, body?
       ...(ca !== undefined && { ca }),
       ...(cert !== undefined && { cert }),
       ...(key !== undefined && { key }),
+      ...(serverName !== undefined && { servername: serverName }),
       rejectUnauthorized: !isInsecure,
       timeout: 30_000,
     }, (response) => {

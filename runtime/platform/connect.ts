@@ -159,8 +159,8 @@ async function connectWithClientNode(options: ConnectOptions, files: string[]): 
   }
   if (cluster.proxyUrl) {
     throw new ConfigurationError(
-      `Cannot use kubeconfig "${files.join(delimiter)}": cluster "${cluster.name}" asks for the proxy ` +
-        `"${cluster.proxyUrl}", and proxies are not supported`,
+      `Cannot use kubeconfig "${files.join(delimiter)}": cluster "${cluster.name}" asks for a proxy ` +
+        "(proxy-url), and proxies are not supported",
     );
   }
   return transport(options, {

@@ -2,20 +2,23 @@
  * The command: exit codes, messages, and an output that is replaced as a whole or not at all.
  * @module
  */
+import { Buffer } from "node:buffer";
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { readKubeconfig } from "../../codegen/kubeconfig.ts";
+import { readKubeconfig, send } from "../../codegen/kubeconfig.ts";
 import { main } from "../../codegen/main.ts";
 import { generate } from "../../codegen/mod.ts";
 import { writeOutput } from "../../codegen/output.ts";
 import { Progress } from "../../codegen/progress.ts";
 import { readSources } from "../../codegen/sources.ts";
+import { issue } from "../../postgres/x509.ts";
 import { crdOf } from "./crd_of.ts";
 
 const test = suite<{ folder: string; said: string[]; complained: string[]; restore: () => void }>("command");
@@ -322,6 +325,45 @@ test("KUBECONFIG lists files: the first that has an entry counts, and paths are 
   }
 });
 
+test("a server is held to the name that tls-server-name says", async ({ folder }) => {
+  const valid = { notBeforeMs: Date.now() - 60_000, notAfterMs: Date.now() + 60_000 };
+  const issuer = issue({ ...valid, subject: "authority", names: [] });
+  const { certificate: cert, key } = issue({ ...valid, subject: "api", names: ["api.example.com"], issuer });
+  const server = createTlsServer({ cert, key }, (_, response) => void response.end("{}"));
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const file = join(folder, "kubeconfig");
+  const status = async (name?: string) => {
+    const cluster = {
+      server: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      "certificate-authority-data": Buffer.from(issuer.certificate).toString("base64"),
+      ...(name !== undefined && { "tls-server-name": name }),
+    };
+    await writeFile(
+      file,
+      JSON.stringify({
+        "current-context": "a",
+        "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
+        "clusters": [{ name: "c", cluster }],
+        "users": [{ name: "u", user: {} }],
+      }),
+    );
+    return await send(await readKubeconfig({ file }), "GET", "/").then(
+      ({ status }) => status,
+      () => "refused",
+    );
+  };
+  try {
+    assert.equal([await status("api.example.com"), await status("b.example.com"), await status()], [
+      200,
+      "refused",
+      "refused",
+    ]);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  }
+});
+
 test("a kubeconfig that is broken, or names files that are not there, exits with 2 and tells no secret", async ({ folder, complained }) => {
   const kubeconfig = join(folder, "kubeconfig");
   const args = ["--from-cluster", "--kubeconfig", kubeconfig, "--out", join(folder, "out"), "--quiet"];
@@ -354,6 +396,11 @@ test("a kubeconfig that is broken, or names files that are not there, exits with
       }`,
     );
   }
+  // A password in a proxy's address would be told.
+  assert.is(
+    await complaintOf(of({}, { "proxy-url": "http://me:geheim@127.0.0.1:2" })),
+    `${start}The cluster of context "a" asks for a proxy (proxy-url), and proxies are not supported`,
+  );
   const broken = await complaintOf("users:\n- user:\n    token: 'geheim\n  x: [\n");
   assert.match(broken, "Cannot read the kubeconfig: ");
   assert.not.match(broken, "geheim");

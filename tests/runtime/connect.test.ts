@@ -203,6 +203,13 @@ test("what cannot be used is said in one line: no kubeconfig, no such context, u
   const context = await failure(connect({ kubeconfig: path, context: "other", env: {} }));
   assert.instance(context, ConfigurationError);
   assert.match(context.message, /Cannot use kubeconfig ".*config": .*"?other"?/);
+  const proxied = file(
+    "proxied",
+    kubeconfig("http://h\n    proxy-url: http://me:secret@proxy", "    token: abc"),
+  );
+  const { message } = await failure(connect({ kubeconfig: proxied, env: {} }));
+  assert.match(message, 'cluster "one" asks for a proxy (proxy-url), and proxies are not supported');
+  assert.not.match(message, "secret");
   const broken = await failure(connect({ kubeconfig: file("broken", "a: ["), env: {} }));
   assert.instance(broken, ConfigurationError);
   assert.match(broken.message, /^Cannot use kubeconfig ".*broken": /);
