@@ -13,12 +13,12 @@
  * @module
  */
 import { annotation } from "./names.ts";
-import { dataFolder, folder, volumeFolder } from "./scripts.ts";
+import { dataFolder, folder, replacedFile, volumeFolder } from "./scripts.ts";
 
 /** What the Jobs find in ConfigMap `<name>-patroni`: {@link UpgradeOrder} as JSON. */
 export const upgradeOrderFile = "upgrade.json";
 
-/** Removed by the agent when all is done. */
+/** Removed by the agent when all is done, on the first member. */
 const mark = `${volumeFolder}/upgrade.json`;
 
 /**
@@ -265,9 +265,13 @@ for major, name in ((FROM, "postgres"), (TO, "postgres"), (TO, "pg_upgrade")):
 {"check": check, "run": upgrade, "back": back}[sys.argv[1]]()
 `;
 
+/** A setting of database postgres: the system identifier of the data whose statistics were gathered after an upgrade. */
+const statistics = "database_operator.statistics";
+
 /**
  * The agent's part for upgrades (agent.ts): it notes which extensions and libraries the databases use, so that a check can
- * look for them before anybody stops; and once it leads with upgraded data, that gets statistics, and the old goes.
+ * look for them before anybody stops; and whoever leads with upgraded data gathers its statistics, unless another has,
+ * and the old data goes.
  */
 export const upgradeAgent =
   `"""Tells what the databases use; after an upgrade, gathers statistics and removes what is left of the old data."""
@@ -280,7 +284,13 @@ import time
 
 import member
 
-DATA, MARK = "${dataFolder}", "${mark}"
+DATA, MARK, REPLACED = "${dataFolder}", "${mark}", "${folder.config}/${replacedFile}"
+# A setting that means nothing to the server, for data of this identifier: it is replicated, so each primary knows it.
+GATHERED = """SELECT EXISTS (SELECT FROM pg_db_role_setting, pg_control_system() WHERE setrole = 0
+  AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND '${statistics}=' || system_identifier = ANY (setconfig))"""
+KEEP = """DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET ${statistics} = %L', current_database(),
+  (SELECT system_identifier::text FROM pg_control_system())); END $$"""
 DATABASES = "SELECT json_agg(datname) FROM pg_database WHERE datallowconn"
 # Libraries as pg_upgrade finds them: of functions that initdb has not made.
 USED = """SELECT json_build_object(
@@ -321,35 +331,50 @@ def tell():
         time.sleep(max(30 if told else 5, 4 * (time.monotonic() - begun)))
 
 
-def finish():
-    done = json.loads(member.read(MARK))
-    if int(member.read(DATA + "/PG_VERSION")) != done["to"]:
-        return
-    if member.query("SELECT pg_is_in_recovery()") == "t":
-        # Another leads by now: the old data has no way back all the same, and statistics wait until this member leads.
-        shutil.rmtree(DATA + ".before", ignore_errors=True)
-        return
-    if not member.leads():
-        return
-    vacuumdb = "/usr/lib/postgresql/%d/bin/vacuumdb" % done["to"]
+def gather(how):
+    """Statistics of all databases; False when the lead was lost meanwhile."""
+    vacuumdb = "/usr/lib/postgresql/%d/bin/vacuumdb" % int(member.read(DATA + "/PG_VERSION"))
     options = {**os.environ, "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"}
     begun = time.monotonic()
     for database in databases():
         # It ends at a table that cannot be analyzed, as it would each time: that holds up no other database.
-        subprocess.run([vacuumdb, "--analyze-in-stages", "--jobs=2", "--dbname=" + database], env=options,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([vacuumdb, how, "--jobs=2", "--dbname=" + database], env=options, stdout=subprocess.DEVNULL)
         if not member.leads():
-            return
-    shutil.rmtree(DATA + ".before", ignore_errors=True)
-    os.remove(MARK)
+            return False
     print("upgrade: statistics gathered in %d s" % (time.monotonic() - begun), flush=True)
+    return True
+
+
+def finish():
+    """What an upgrade leaves to do; True when that is done, or was."""
+    mark = member.read(MARK)
+    done = json.loads(mark) if mark else None
+    if not done and not member.read(REPLACED):
+        return False
+    if done and int(member.read(DATA + "/PG_VERSION")) != done["to"]:
+        return False
+    if done and member.query("SELECT pg_is_in_recovery()") == "t":
+        # Another leads by now, and gathers: the old data has no way back all the same.
+        shutil.rmtree(DATA + ".before", ignore_errors=True)
+        return False
+    if not member.leads():
+        return False
+    if member.query(GATHERED) != "t":
+        # Stages begin with poor ones, which are for data that has none: another primary may have come far.
+        if not gather("--analyze-in-stages" if done else "--analyze-only"):
+            return False
+        member.query(KEEP)
+    if done:
+        shutil.rmtree(DATA + ".before", ignore_errors=True)
+        os.remove(MARK)
+    return True
 
 
 def watch():
-    while True:
+    is_over = False
+    while not is_over:
         try:
-            if os.path.exists(MARK):
-                finish()
+            is_over = finish()
         except Exception as error:
             print("upgrade: %s: %s" % (type(error).__name__, error), flush=True)
         time.sleep(5)

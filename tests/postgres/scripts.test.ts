@@ -1,15 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { test } from "uvu";
@@ -272,54 +263,6 @@ test("the agent's queries find names in pg_catalog alone", () => {
     rmSync(folder, { recursive: true });
   }
 });
-
-for (
-  const [what, leads, exitCode, isOver] of [
-    ["that were gathered", true, 0, true],
-    ["that one table refuses", true, 1, true],
-    ["that the loss of the lead broke off", [true, false], 1, false],
-    ["on a standby", false, 0, false],
-  ] as const
-) {
-  test(`statistics after an upgrade ${what}: the old data ${isOver ? "goes" : "stays"}`, () => {
-    const root = mkdtempSync(join(tmpdir(), "agent-"));
-    const moved = [volumeFolder, "/usr/lib/postgresql"].reduce(
-      (text, path) => text.replaceAll(path, join(root, path)),
-      upgradeAgent,
-    );
-    try {
-      const vacuumdb = join(root, "usr/lib/postgresql/17/bin/vacuumdb");
-      for (const folder of [dirname(vacuumdb), join(root, dataFolder), join(root, `${dataFolder}.before`)]) {
-        mkdirSync(folder, { recursive: true });
-      }
-      writeFileSync(vacuumdb, `#!/bin/sh\necho "$*" >>${root}/calls\nexit ${exitCode}\n`, { mode: 0o755 });
-      writeFileSync(join(root, dataFolder, "PG_VERSION"), "17\n");
-      writeFileSync(join(root, volumeFolder, "upgrade.json"), '{"from":15,"to":17}');
-      writeFileSync(join(root, "upgrade_agent.py"), moved);
-      const answers = JSON.stringify([leads].flat()).replaceAll("true", "True").replaceAll("false", "False");
-      writeFileSync(
-        join(root, "member.py"),
-        `answers = ${answers}\ndef leads():\n    return answers.pop(0) if len(answers) > 1 else answers[0]\n` +
-          'def read(path):\n    return open(path).read()\ndef query(statement):\n    return \'["app", "other"]\'\n',
-      );
-      const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
-      const program = "import upgrade_agent; upgrade_agent.finish()";
-      const ended = spawnSync(python, [...pythonFlags, "-c", program], { cwd: root, env });
-      assert.is(ended.status, 0, String(ended.stderr));
-      const left = [`${dataFolder}.before`, `${volumeFolder}/upgrade.json`].map((path) =>
-        existsSync(join(root, path))
-      );
-      assert.equal(left, [!isOver, !isOver]);
-      const calls = existsSync(join(root, "calls"))
-        ? readFileSync(join(root, "calls"), "utf8").trim().split("\n")
-        : [];
-      const databases = isOver ? ["app", "other"] : leads === false ? [] : ["app"];
-      assert.equal(calls, databases.map((name) => `--analyze-in-stages --jobs=2 --dbname=dbname='${name}'`));
-    } finally {
-      rmSync(root, { recursive: true });
-    }
-  });
-}
 
 test("the agent tells what all databases use; a database's name is never read as a connection string", () => {
   const folder = mkdtempSync(join(tmpdir(), "agent-"));

@@ -86,10 +86,25 @@ pythonTest("what a server has used stays, and that is told", async () => {
 });
 
 /** Runs one look of the agent at what an upgrade to 17 has left; `leads` is what Patroni says, one time after the other. */
-async function finish({ recovering, leads }: { recovering: boolean; leads: boolean[] }) {
+async function finish(
+  { recovering = false, leads, first = true, replaced = true, gathered = false, code = 0 }: {
+    recovering?: boolean;
+    leads: boolean[];
+    /** Whether it is the member whose volume was upgraded. */
+    first?: boolean;
+    /** Whether the Database has been upgraded. */
+    replaced?: boolean;
+    /** Whether statistics have been gathered. */
+    gathered?: boolean;
+    /** vacuumdb's exit code. */
+    code?: number;
+  },
+) {
   const pod = new StandIns(["psql", "vacuumdb"], {
-    vacuumdb: {},
-    pg_is_in_recovery: { out: recovering ? "t" : "f" },
+    vacuumdb: { code },
+    "SELECT pg_is_in_recovery": { out: recovering ? "t" : "f" },
+    "SELECT EXISTS database_operator.statistics": { out: gathered ? "t" : "f" },
+    "ALTER DATABASE database_operator.statistics": {},
     datallowconn: { out: '["app", "it\'s"]' },
   });
   try {
@@ -98,50 +113,81 @@ async function finish({ recovering, leads }: { recovering: boolean; leads: boole
     pod.write(program, `#!/bin/sh\nexec ${pod.bin}/vacuumdb "$@"\n`);
     chmodSync(join(pod.root, program), 0o755);
     pod.write(`${dataFolder}/PG_VERSION`, "17\n");
-    pod.write(`${dataFolder}.before/base/1`, "");
-    pod.write(`${volumeFolder}/upgrade.json`, JSON.stringify({ to: 17 }));
+    if (replaced) pod.write(`${folder.config}/replaced`, "7\n");
+    if (first) {
+      pod.write(`${dataFolder}.before/base/1`, "");
+      pod.write(`${volumeFolder}/upgrade.json`, JSON.stringify({ to: 17 }));
+    }
     const answers = JSON.stringify(leads.map(Number));
-    const { code, output } = await pod.run(`import sys
+    const { code: ended, output } = await pod.run(`import sys
 sys.path.insert(0, ${JSON.stringify(pod.root)})
 ${pod.moved(upgradeAgent, folders)}
 member.leads = lambda answers=${answers}: answers.pop(0)
-finish()
+print("over" if finish() else "to do")
 `);
-    assert.is(code, 0, output);
+    assert.is(ended, 0, output);
+    const lines = pod.calls().map(({ line }) => line);
     return {
-      gathered: pod.calls().filter(({ line }) => line.includes("vacuumdb")).map(({ line }) =>
-        line.replace(/^.*--dbname=/, "")
+      gathered: lines.filter((line) => line.startsWith("vacuumdb")).map((line) =>
+        line.replace(/^vacuumdb --(\S+) .*--dbname=dbname=/, "$1 of ")
       ),
+      kept: lines.some((line) => line.includes("ALTER DATABASE")),
       before: existsSync(join(pod.root, `${dataFolder}.before`)),
       marked: existsSync(join(pod.root, volumeFolder, "upgrade.json")),
+      isOver: output.trim().endsWith("over"),
     };
   } finally {
     pod.close();
   }
 }
 
+const nothing = { gathered: [], kept: false, before: false, marked: false, isOver: false };
+
 pythonTest(
   "the member that leads with upgraded data gathers statistics of each database, and the old data goes",
   async () => {
-    assert.equal(await finish({ recovering: false, leads: [true, true, true] }), {
-      gathered: ["dbname='app'", "dbname='it\\'s'"],
-      before: false,
-      marked: false,
-    });
+    const over = {
+      ...nothing,
+      gathered: ["analyze-in-stages of 'app'", "analyze-in-stages of 'it\\'s'"],
+      kept: true,
+      isOver: true,
+    };
+    assert.equal(await finish({ leads: [true, true, true] }), over);
+    assert.equal(await finish({ code: 1, leads: [true, true, true] }), over, "one table refuses");
   },
 );
 
 pythonTest("one that leads no more stops there, and goes on when it leads again", async () => {
-  assert.equal(await finish({ recovering: false, leads: [true, false] }), {
-    gathered: ["dbname='app'"],
+  assert.equal(await finish({ leads: [true, false] }), {
+    ...nothing,
+    gathered: ["analyze-in-stages of 'app'"],
     before: true,
     marked: true,
   });
 });
 
-pythonTest("where another leads with the upgraded data the old goes, and statistics wait", async () => {
-  assert.equal(await finish({ recovering: true, leads: [] }), { gathered: [], before: false, marked: true });
+pythonTest("where another leads with the upgraded data the old goes", async () => {
+  assert.equal(await finish({ recovering: true, leads: [] }), { ...nothing, marked: true });
 });
+
+pythonTest("that other gathers statistics then, whole ones at once", async () => {
+  assert.equal(await finish({ first: false, leads: [true, true, true] }), {
+    ...nothing,
+    gathered: ["analyze-only of 'app'", "analyze-only of 'it\\'s'"],
+    kept: true,
+    isOver: true,
+  });
+});
+
+pythonTest(
+  "what one primary has gathered is not gathered again by the next, nor where nothing was upgraded",
+  async () => {
+    assert.equal(await finish({ first: false, gathered: true, leads: [true] }), { ...nothing, isOver: true });
+    assert.equal(await finish({ gathered: true, leads: [true] }), { ...nothing, isOver: true });
+    assert.equal(await finish({ first: false, leads: [false] }), nothing);
+    assert.equal(await finish({ first: false, replaced: false, leads: [] }), nothing);
+  },
+);
 
 /** What became of `upgrade.py run` on data of 15 whose server ended in this state. */
 async function run(

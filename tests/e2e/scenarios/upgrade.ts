@@ -110,6 +110,7 @@ async function upgrade(run: Run): Promise<void> {
     if (!/data\.|upgrade/.test(left) && jobs.length === 0 && analyzed !== "0") return true;
     throw new Error(`${left.trim().split("\n").join(" ")}; ${jobs.length} Jobs; ${analyzed} statistics`);
   }, 1000);
+  await takeOverStatistics(run, primary);
   const again = await kubectl.get("databases", name);
   check(again?.status.upgrade === undefined, `status.upgrade is ${JSON.stringify(again?.status.upgrade)}`);
   const refused = await kubectl.try([
@@ -121,6 +122,27 @@ async function upgrade(run: Run): Promise<void> {
     '{"spec":{"version":"15"}}',
   ]);
   check(refused.code !== 0 && /cannot go down/.test(refused.stderr), "a downgrade was taken");
+}
+
+/** As if the primary had been lost before the statistics were there: the next one gathers them. */
+async function takeOverStatistics(run: Run, primary: string): Promise<void> {
+  const { kubectl } = run;
+  await sql(kubectl, primary, "ALTER DATABASE postgres RESET database_operator.statistics");
+  await sql(kubectl, primary, "DELETE FROM pg_statistic WHERE starelid = 'bulk'::regclass");
+  await kubectl.run(["delete", "pod", primary]);
+  await until(bar.ready, "statistics by another primary", async () => {
+    const next = await leader(kubectl, name);
+    if (next === undefined || next === primary) throw new Error(`${next} leads`);
+    const found = await sql(
+      kubectl,
+      next,
+      `SELECT (SELECT count(*) FROM pg_stats WHERE tablename = 'bulk') || ' statistics, kept '
+        || (SELECT count(*) FROM pg_db_role_setting WHERE 'database_operator.statistics='
+          || (SELECT system_identifier FROM pg_control_system()) = ANY (setconfig))`,
+    );
+    if (/^[1-9]\d* statistics, kept 1$/.test(found)) return true;
+    throw new Error(found);
+  }, 1000);
 }
 
 async function upgradeFails(run: Run): Promise<void> {
