@@ -212,7 +212,7 @@ function hashOfText(text: string): string {
 }
 
 /** From this length on a text is worth being remembered; so many are. Those of programs are the same in every pass. */
-const LONG_TEXT = { length: 2_048, count: 64 };
+const LONG_TEXT = { length: 2_048, count: 32 };
 /** Long texts that were met, and their hashes. */
 const longTexts = new Map<string, string>();
 
