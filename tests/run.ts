@@ -76,7 +76,8 @@ function shared(kind: "fast" | "exhaustive"): string[][] {
     ...waiting.map((file) => [file]),
     ...folders.filter((files) => !isSmall(files)),
     folders.filter(isSmall).flat(),
-  ];
+    // Without files a process would run them all.
+  ].filter((files) => files.length > 0);
 }
 
 /** A program and its arguments. */

@@ -23,6 +23,15 @@ import { crdOf } from "./crd_of.ts";
 
 const test = suite<{ folder: string; said: string[]; complained: string[]; restore: () => void }>("command");
 
+/** A kubeconfig with one context, "a"; nobody listens where its cluster is, unless told. */
+const kubeconfigOf = (user: object, cluster: object = {}) =>
+  JSON.stringify({
+    "current-context": "a",
+    "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
+    "clusters": [{ name: "c", cluster: { server: "http://127.0.0.1:1", ...cluster } }],
+    "users": [{ name: "u", user }],
+  });
+
 test.before.each(async (context) => {
   context.folder = await mkdtemp(join(tmpdir(), "codegen-command-"));
   context.said = [];
@@ -262,15 +271,7 @@ test("--from-cluster reads the cluster that the kubeconfig names; without permis
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const kubeconfig = join(folder, "kubeconfig");
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      "current-context": "a",
-      "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
-      "clusters": [{ name: "c", cluster: { server: `${url}/k8s/c/` } }],
-      "users": [{ name: "u", user: { token: "t" } }],
-    }),
-  );
+  await writeFile(kubeconfig, kubeconfigOf({ token: "t" }, { server: `${url}/k8s/c/` }));
   const args = ["--from-cluster", "--kubeconfig", kubeconfig, "--out", join(folder, "out"), "--quiet"];
   try {
     assert.is(await main([...args, "--group", "b.example.com"]), 0);
@@ -338,15 +339,7 @@ test("a server is held to the name that tls-server-name says", async ({ folder }
       "certificate-authority-data": Buffer.from(issuer.certificate).toString("base64"),
       ...(name !== undefined && { "tls-server-name": name }),
     };
-    await writeFile(
-      file,
-      JSON.stringify({
-        "current-context": "a",
-        "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
-        "clusters": [{ name: "c", cluster }],
-        "users": [{ name: "u", user: {} }],
-      }),
-    );
+    await writeFile(file, kubeconfigOf({}, cluster));
     return await send(await readKubeconfig({ file }), "GET", "/").then(
       ({ status }) => status,
       () => "refused",
@@ -373,24 +366,23 @@ test("a kubeconfig that is broken, or names files that are not there, exits with
     assert.is(await main(args), 2);
     return complained.join("\n");
   };
-  const of = (user: object, cluster: object = {}) =>
-    JSON.stringify({
-      "current-context": "a",
-      "contexts": [{ name: "a", context: { cluster: "c", user: "u" } }],
-      "clusters": [{ name: "c", cluster: { server: "http://127.0.0.1:1", ...cluster } }],
-      "users": [{ name: "u", user }],
-    });
   const start = `codegen: ${kubeconfig}: `;
   const none = `ENOENT: no such file or directory, open '${join(folder, "none")}'`;
-  assert.is(await complaintOf(of({ tokenFile: "none" })), `${start}Cannot read the tokenFile: ${none}`);
-  assert.is(await complaintOf(of({ "client-key": "none" })), `${start}Cannot read the client-key: ${none}`);
   assert.is(
-    await complaintOf(of({}, { "certificate-authority": "none" })),
+    await complaintOf(kubeconfigOf({ tokenFile: "none" })),
+    `${start}Cannot read the tokenFile: ${none}`,
+  );
+  assert.is(
+    await complaintOf(kubeconfigOf({ "client-key": "none" })),
+    `${start}Cannot read the client-key: ${none}`,
+  );
+  assert.is(
+    await complaintOf(kubeconfigOf({}, { "certificate-authority": "none" })),
     `${start}Cannot read the certificate-authority: ${none}`,
   );
   for (const server of ["[1", "10.0.0.1:6443", "file:///etc"]) {
     assert.is(
-      await complaintOf(of({}, { server })),
+      await complaintOf(kubeconfigOf({}, { server })),
       `${start}The cluster of context "a" needs an http or https URL as its server, found ${
         JSON.stringify(server)
       }`,
@@ -398,7 +390,7 @@ test("a kubeconfig that is broken, or names files that are not there, exits with
   }
   // A password in a proxy's address would be told.
   assert.is(
-    await complaintOf(of({}, { "proxy-url": "http://me:geheim@127.0.0.1:2" })),
+    await complaintOf(kubeconfigOf({}, { "proxy-url": "http://me:geheim@127.0.0.1:2" })),
     `${start}The cluster of context "a" asks for a proxy (proxy-url), and proxies are not supported`,
   );
   const broken = await complaintOf("users:\n- user:\n    token: 'geheim\n  x: [\n");
@@ -406,7 +398,7 @@ test("a kubeconfig that is broken, or names files that are not there, exits with
   assert.not.match(broken, "geheim");
   const plugin = join(folder, "plugin");
   await writeFile(plugin, "#!/bin/sh\necho geheim\n", { mode: 0o755 });
-  const credentials = await complaintOf(of({ exec: { command: plugin } }));
+  const credentials = await complaintOf(kubeconfigOf({ exec: { command: plugin } }));
   assert.match(credentials, "it returned no ExecCredential with a status");
   assert.not.match(credentials, "geheim");
 });

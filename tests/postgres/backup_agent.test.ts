@@ -75,7 +75,6 @@ async function play(
     const program = `
 import json, os, sys, time
 sys.path.insert(0, ${JSON.stringify(`${stand.root}/modules`)})
-sys.dont_write_bytecode = True
 import member, repository, backup_agent
 ROOT = ${JSON.stringify(`${stand.root}/`)}
 leading = [True]

@@ -249,7 +249,7 @@ test("the agent's queries find names in pg_catalog alone", () => {
     writeFileSync(join(folder, "psql"), '#!/bin/sh\necho "$PGOPTIONS $*"\n');
     chmodSync(join(folder, "psql"), 0o755);
     writeFileSync(join(folder, "member.py"), memberLibrary);
-    const env = { ...process.env, PATH: `${folder}:${process.env["PATH"]}`, PYTHONDONTWRITEBYTECODE: "1" };
+    const env = { ...process.env, PATH: `${folder}:${process.env["PATH"]}` };
     const ended = spawnSync(python, [
       ...pythonFlags,
       "-c",
@@ -281,8 +281,7 @@ def query(statement, database="postgres"):
     );
     const program =
       "import json, member, upgrade_agent; print(json.dumps([upgrade_agent.used(), member.asked]))";
-    const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
-    const ended = spawnSync(python, [...pythonFlags, "-c", program], { cwd: folder, env });
+    const ended = spawnSync(python, [...pythonFlags, "-c", program], { cwd: folder });
     const quoted = ["dbname='app'", "dbname='host=evil'", "dbname='a\\'b\\\\c'"];
     assert.equal(JSON.parse(String(ended.stdout) || `"${String(ended.stderr)}"`), [
       { extensions: [...quoted.map((one) => `of ${one}`), "plpgsql"].sort(), libraries: ["$libdir/x"] },

@@ -15,8 +15,11 @@ import { within } from "../within.ts";
 export const python = String(spawnSync("python3", ["-c", "import sys; print(sys.executable)"]).stdout ?? "")
   .trim();
 
-/** Without what is installed beside Python: the programs use its own modules alone, and start in half the time. */
-export const pythonFlags = ["-S"] as const;
+/**
+ * Without what is installed beside Python: the programs use its own modules alone, and start in half the time. And no
+ * compiled file is left beside a module.
+ */
+export const pythonFlags = ["-S", "-B"] as const;
 
 /** Skips where there is no Python: the images have one. */
 export const pythonTest = python === "" ? uvuTest.skip : uvuTest;
