@@ -96,7 +96,7 @@ function listAndWatch(promise: Register): void {
     const mirror = await world.running(proxy);
     const lists = proxy.count(isList);
     for (const value of ["2", "3", "4"]) {
-      await until(5_000, "two watches", () => proxy.watches === 2);
+      await until(20_000, "two watches", () => proxy.watches === 2);
       proxy.endWatches();
       await world.write(names("a", 12), value);
       await world.converged(mirror);
@@ -116,7 +116,7 @@ function listAndWatch(promise: Register): void {
         );
       }
     })();
-    await until(5_000, "some churn", () => (mirror.reconciles.get("a-0000") ?? 0) > 2);
+    await until(20_000, "some churn", () => (mirror.reconciles.get("a-0000") ?? 0) > 2);
     await world.target.stop();
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await world.target.start();
@@ -233,7 +233,7 @@ function brokenConnections(promise: Register): void {
     proxy.rule = (request) =>
       request.isWrite && request.path.includes("a-0000") && held++ < 1 ? "hold" : undefined;
     await world.write(["a-0000"], "2");
-    await until(5_000, "a write that hangs", () => held === 1);
+    await until(20_000, "a write that hangs", () => held === 1);
     const others = names("a", 5).slice(1);
     await world.write(others, "2");
     for (const name of others) {
@@ -273,7 +273,7 @@ function refusals(promise: Register): void {
         if (request.atMs - atMs < waits - 5) early.push(`${id} after ${request.atMs - atMs} ms`);
         return undefined;
       };
-      await until(5_000, "two watches", () => proxy.watches === 2);
+      await until(20_000, "two watches", () => proxy.watches === 2);
       proxy.endWatches();
       await world.write(names("a", 8), "2");
       await world.converged(mirror);

@@ -72,7 +72,7 @@ export class World {
     const proxy = await HttpProxy.start(this.target.upstream);
     this.onEnd(() => proxy.close());
     this.onEnd(async () => {
-      await until(2_000, "the operator to have closed its connections", () => proxy.connections === 0);
+      await until(20_000, "the operator to have closed its connections", () => proxy.connections === 0);
     });
     return proxy;
   }
