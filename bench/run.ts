@@ -14,6 +14,7 @@ import process from "node:process";
 const benchmarks: Record<string, () => Promise<{ main(args: string[]): Promise<void> }>> = {
   runtime: () => import("./runtime/compare.ts"),
   recovery: () => import("./runtime/recovery.ts"),
+  start: () => import("./operator/start.ts"),
 };
 
 const args = process.argv.slice(2);

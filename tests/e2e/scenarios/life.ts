@@ -38,6 +38,18 @@ async function sampleReady(run: Run): Promise<void> {
   );
   const mode = await sql(kubectl, primary!, "SHOW synchronous_standby_names");
   check(mode.startsWith("ANY 1"), `not quorum replication: ${mode}`);
+  if (run.operator.pods) {
+    const metrics = await run.operator.metrics();
+    const bytes = [...metrics.matchAll(/^process_resident_memory_bytes (\S+)$/gm)].map(([, of]) =>
+      Number(of)
+    );
+    run.figure(
+      "the operator's pods, the larger one, resident",
+      Math.round(Math.max(...bytes) / 2 ** 20),
+      "MiB",
+      80,
+    );
+  }
 }
 
 async function primaryPodDeleted(run: Run): Promise<void> {

@@ -1,0 +1,128 @@
+/**
+ * Measures how soon the operator asks for its first list: `npm run bundle && npm run bench -- start`.
+ *
+ * dist/operator.js is started as in its image, on Deno with the flags of deploy/deployment.yaml, and on Node, against a
+ * server on loopback with TLS that answers nothing. What counts is the time from the start of the process until the
+ * first request for a list has come. Output: a table in Markdown.
+ *
+ *     --runs N    starts of each (7); the first is cold on Deno: nothing that it compiled is kept yet
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { parse } from "yaml";
+import { issue } from "../../postgres/x509.ts";
+import { within } from "../../tests/within.ts";
+import { Contender } from "../runtime/process.ts";
+import { digits, row } from "../runtime/table.ts";
+
+const operator = fileURLToPath(new URL("../../dist/operator.js", import.meta.url));
+/** What the project promises of a start whose code was compiled before, milliseconds. */
+const AIM_MS = 150;
+const LIMIT_MS = 20_000;
+
+/** An API server as slow as can be: it takes requests and answers none. */
+class SilentServer {
+  readonly #server;
+  readonly #authority: string;
+  #onList: () => void = () => {};
+
+  constructor() {
+    const valid = { notBeforeMs: Date.now() - 60_000, notAfterMs: Date.now() + 3_600_000 };
+    const issuer = issue({ ...valid, subject: "authority", names: [] });
+    const { certificate: cert, key } = issue({ ...valid, subject: "api", names: ["api"], issuer });
+    this.#authority = issuer.certificate;
+    this.#server = createServer({ cert, key }, ({ url = "" }) => {
+      if (!url.includes("/leases")) this.#onList();
+    });
+  }
+
+  /** Writes a kubeconfig that names it. */
+  async listen(kubeconfig: string): Promise<void> {
+    await new Promise<void>((listening) => this.#server.listen(0, "127.0.0.1", listening));
+    const { port } = this.#server.address() as AddressInfo;
+    const cluster = {
+      "server": `https://127.0.0.1:${port}`,
+      "tls-server-name": "api",
+      "certificate-authority-data": Buffer.from(this.#authority).toString("base64"),
+    };
+    const config = {
+      "current-context": "bench",
+      "contexts": [{ name: "bench", context: { cluster: "bench", user: "bench" } }],
+      "clusters": [{ name: "bench", cluster }],
+      "users": [{ name: "bench", user: { token: "of-nobody" } }],
+    };
+    await writeFile(kubeconfig, JSON.stringify(config));
+  }
+
+  /** Resolves at the next request for a list. */
+  list(): Promise<void> {
+    return new Promise((resolve) => this.#onList = resolve);
+  }
+
+  close(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+}
+
+/** How Deno is started in a pod, with all permissions. */
+async function denoFlags(): Promise<string[]> {
+  const file = new URL("../../deploy/deployment.yaml", import.meta.url);
+  const { args } = parse(await readFile(file, "utf8")).spec.template.spec.containers[0] as { args: string[] };
+  return ["run", "--allow-all", ...args.filter((flag) => !flag.startsWith("--allow-"))];
+}
+
+/** From the start of the process until it asks for a list, milliseconds. */
+async function start(server: SilentServer, command: string[], env: Record<string, string>): Promise<number> {
+  const asked = server.list();
+  const contender = new Contender(command, env);
+  try {
+    await within(LIMIT_MS, asked, "a list to be asked for");
+    return performance.now() - contender.startedAtMs;
+  } catch (cause) {
+    throw new Error(`${(cause as Error).message}; it said: ${contender.said}`, { cause });
+  } finally {
+    contender.signal("SIGKILL");
+    await contender.stop();
+  }
+}
+
+/** Runs it. @param args the flags above */
+export async function main(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { runs: { type: "string", default: "7" } } });
+  const runs = Number(values.runs);
+  if (!Number.isInteger(runs) || runs < 2) {
+    throw new RangeError(`--runs: expected a whole number from 2 on, got "${values.runs}"`);
+  }
+  const folder = await mkdtemp(join(tmpdir(), "start-"));
+  const server = new SilentServer();
+  try {
+    const kubeconfig = join(folder, "kubeconfig");
+    await server.listen(kubeconfig);
+    const env = { KUBECONFIG: kubeconfig, DENO_DIR: join(folder, "deno"), DENO_NO_UPDATE_CHECK: "1" };
+    const flags = ["--listen", "127.0.0.1:0", "--lease-namespace", "default"];
+    console.log(row(["from the start of the process until its first list", "first, ms", "then, ms"]));
+    console.log(row(["---", "---:", "---:"]));
+    for (const command of [["deno", ...await denoFlags()], ["node"]]) {
+      const tookMs: number[] = [];
+      for (let run = 0; run < runs; run++) {
+        tookMs.push(await start(server, [...command, operator, ...flags], env));
+      }
+      const [first, ...later] = tookMs;
+      const range = `${digits(Math.min(...later))} to ${digits(Math.max(...later))}`;
+      console.log(row([command[0]!, digits(first), range]));
+    }
+    console.log(row(["aim", "", `${AIM_MS}`]));
+  } finally {
+    server.close();
+    await rm(folder, { recursive: true });
+  }
+}
