@@ -10,6 +10,7 @@ import { badRequest, type StatusCause, StatusError } from "../errors.ts";
 import type { Schema } from "../schema/model.ts";
 import { clone, type Json, type KubeObject, type ManagedFieldsEntry } from "../types.ts";
 import { type FieldPath, FieldSet, pathText } from "./field_set.ts";
+import { kubectl, lastAppliedFields, noteLastApplied } from "./last_applied.ts";
 import {
   checkTypes,
   compare,
@@ -260,7 +261,8 @@ export function apply(
   const object = last ? prune(merged, managers, last.set, root) : merged;
   const changes = visible(compare(before, object, root), writer.ignored);
   const conflicts = conflictsWith(managers, self, changes);
-  if (conflicts.length > 0 && !force) throw conflictError(conflicts);
+  const disputed = writer.manager === kubectl ? beyondLastApplied(conflicts, before, root) : conflicts;
+  if (disputed.length > 0 && !force) throw conflictError(disputed);
   for (const { id, set: lost } of conflicts) {
     const manager = managers.get(id);
     if (manager) manager.set = manager.set.difference(lost);
@@ -270,7 +272,17 @@ export function apply(
   }
   const isUnchanged = last?.set.equals(set.difference(stripped)) && isNothing(changes);
   if (isUnchanged && last?.entry.time) entry.time = last.entry.time;
-  return { object: { ...object, metadata: { ...object.metadata } }, managedFields: finish(managers) };
+  const metadata = { ...object.metadata };
+  if (writer.manager === kubectl) noteLastApplied(metadata, config);
+  return { object: { ...object, metadata }, managedFields: finish(managers) };
+}
+
+/** The conflicts about fields that are not as kubectl's client-side apply left them; its own may be taken over. */
+function beyondLastApplied(conflicts: Conflict[], live: Json, root: Schema): Conflict[] {
+  const mine = lastAppliedFields(live, root);
+  return conflicts
+    .map((conflict) => ({ ...conflict, set: conflict.set.difference(mine) }))
+    .filter(({ set }) => !set.isEmpty);
 }
 
 function appliedFields(config: KubeObject, root: Schema): FieldSet {

@@ -17,6 +17,13 @@ const patch = (path: string, body: Json, type = merge): Step => ({ method: "PATC
 const del = (path: string, body?: Json): Step => ({ method: "DELETE", path, ...(body ? { body } : {}) });
 const apply = (path: string, body: Json, manager: string, more = ""): Step =>
   patch(`${path}?fieldManager=${manager}${more}`, body, applyType);
+/** With the annotation that `kubectl apply` leaves. */
+const annotated = (object: Json, lastApplied = `${JSON.stringify(object)}\n`): Json => {
+  const annotations = { "kubectl.kubernetes.io/last-applied-configuration": lastApplied };
+  return { ...object, metadata: { ...object.metadata, annotations } };
+};
+const byKubectl = (path: string, object: Json): Step =>
+  post(`${path}?fieldManager=kubectl-client-side-apply`, object);
 const setup = (step: Step): Step => ({ ...step, isSetup: true });
 
 /** The controller writes the status whenever it gets to it. */
@@ -150,6 +157,36 @@ export function cases(ns: string, group: string): Record<string, Step[]> {
       apply(`${maps}/s`, map("s", {}, { resourceVersion: "1" }), "one", "&force=true"),
       apply(`${maps}/s`, map("s", { a: "1" }), "x".repeat(129)),
       setup(del(`${maps}/s`)),
+    ],
+    "kubectl's apply on its own side, then on the server's": [
+      byKubectl(maps, annotated(map("l", { a: "1", b: "1" }))),
+      apply(`${maps}/l`, map("l", { a: "2" }), "one"),
+      apply(`${maps}/l`, map("l", { b: "1", a: "2" }), "kubectl"),
+      patch(`${maps}/l?fieldManager=three`, { data: { a: "7" } }),
+      apply(`${maps}/l`, map("l", { a: "3" }), "kubectl"),
+      apply(
+        `${maps}/l`,
+        map("l", { a: "3" }, { annotations: { x: "<&>\u2028" }, labels: {} }),
+        "kubectl",
+        "&force=true",
+      ),
+      apply(`${maps}/l`, map("l", { a: "4" }), "one", "&force=true"),
+      byKubectl(maps, annotated(map("m", { a: "1", b: "1" }))),
+      patch(`${maps}/m?fieldManager=three`, { data: { b: "2" } }),
+      apply(`${maps}/m`, map("m", { a: "5", b: "5" }), "kubectl"),
+      apply(`${maps}/m`, annotated(map("m", { a: "6", b: "2" })), "kubectl"),
+      byKubectl(maps, annotated(map("broken", { a: "1" }), "{")),
+      apply(`${maps}/broken`, map("broken", { a: "2" }), "kubectl"),
+      byKubectl(maps, annotated(map("old", { a: "1" }), '{"apiVersion":"v0","data":{"a":"1"}}')),
+      apply(`${maps}/old`, map("old", { a: "2" }), "kubectl"),
+      byKubectl(widgets, annotated(widget("l", { size: 1, items: [{ name: "a", note: "n" }], tags: ["x"] }))),
+      apply(
+        `${widgets}/l`,
+        widget("l", { size: 2, items: [{ name: "a", note: "m" }], tags: ["y"] }),
+        "kubectl",
+      ),
+      setup(del(maps)),
+      setup(del(`${widgets}/l`)),
     ],
     "apply to custom resources": [
       apply(
