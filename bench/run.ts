@@ -1,11 +1,12 @@
 /**
- * The benchmarks, each on the API server that KUBECONFIG names, which must have no other Databases:
+ * The benchmarks; results are in docs/benchmarks.md, and each says more about its flags:
  *
  *     npm run bench -- runtime     the runtime beside others: time, processor, writes, memory (bench/runtime/compare.ts)
  *     npm run bench -- recovery    how soon it works again after faults (bench/runtime/recovery.ts)
+ *     npm run bench -- start       how soon dist/operator.js asks for its first list (bench/operator/start.ts)
  *
- * Without a word: runtime. Each says more about its flags; results are in docs/benchmarks.md. That of the generator needs
- * no API server: bench/codegen/run.ts.
+ * Without a word: runtime. The first two are on the API server that KUBECONFIG names, which must have no other
+ * Databases. That of the generator is a program of its own: bench/codegen/run.ts.
  * @module
  */
 
@@ -30,6 +31,6 @@ if (benchmark) {
     process.exitCode = 2;
   }
 } else {
-  console.error(`There is no benchmark "${name}": there are ${Object.keys(benchmarks).join(" and ")}`);
+  console.error(`There is no benchmark "${name}": there are ${Object.keys(benchmarks).join(", ")}`);
   process.exitCode = 2;
 }

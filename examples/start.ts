@@ -76,7 +76,7 @@ Nodes, pods and PostgreSQL are simulated here: no container runs and no data is 
   say("crd.yaml", `serves ${(crd as { metadata: { name: string } }).metadata.name}`);
   const rest = await connect({ kubeconfig });
   try {
-    const log = createLogger({ sink: (line) => show("operator log", line) });
+    const log = createLogger({ sink: show });
     const running = runOperator({ flags: { kubeconfig }, env, signal: stop.signal }, log);
     const ready = watch(rest, stop.signal);
     const client = new Client(rest, { fieldManager: "kubectl" });
@@ -159,11 +159,18 @@ function watch(
   });
   follow(pods, podText);
   for (
-    const resource of [secrets, serviceAccounts, services, configMaps, persistentVolumeClaims, statefulSets]
+    const resource of [
+      secrets,
+      serviceAccounts,
+      roles,
+      roleBindings,
+      services,
+      configMaps,
+      persistentVolumeClaims,
+      statefulSets,
+      podDisruptionBudgets,
+    ]
   ) {
-    follow(resource as Resource<KubernetesObject, unknown>);
-  }
-  for (const resource of [roles, roleBindings, podDisruptionBudgets]) {
     follow(resource as Resource<KubernetesObject, unknown>);
   }
   const stopped = manager.start(signal);
@@ -178,7 +185,7 @@ function podText(pod: StoredPod): string {
 }
 
 /** Log lines of the operator that people want to see here: what it decided, and what went wrong. */
-function show(_what: string, line: string): void {
+function show(line: string): void {
   const { level, msg, step, error } = JSON.parse(line) as Record<string, string>;
   if (step && level === "info") say(paint(35, "operator"), msg ?? "");
   if (level === "error" || level === "warn") {

@@ -3,7 +3,8 @@
  *
  * Without arguments: all fast tests (unit and embedded API), every `*.test.ts` below tests/. With `--exhaustive`: those
  * that try each of many cases or install something, `*.exhaustive.test.ts`. With `--api`: the tests that ask a real API
- * server named by KUBECONFIG, every `*.test.api.ts`. Other arguments are folders or files. The exit code is 0 when all
+ * server named by KUBECONFIG, every `*.test.api.ts`. With `--kubectl`: those that call a kubectl on the PATH, every
+ * `*.test.kubectl.ts`. Other arguments are folders or files. The exit code is 0 when all
  * passed; the last line is `N passed, N failed`. All tests of one of the first two kinds run in several processes: as
  * many at a time as there are processors, and twice as many of those that mostly wait.
  *
@@ -32,6 +33,7 @@ const kinds = {
   fast: { suffix: ".test.ts", deadlineMs: 5 * 60_000 },
   exhaustive: { suffix: ".exhaustive.test.ts", deadlineMs: 10 * 60_000 },
   api: { suffix: ".test.api.ts", deadlineMs: 30 * 60_000 },
+  kubectl: { suffix: ".test.kubectl.ts", deadlineMs: 5 * 60_000 },
 } as const;
 
 /** Where Node keeps what it made of TypeScript: read again by every process, it is made once. */
@@ -135,7 +137,7 @@ function run([program, ...args]: Command): Promise<{ code: number | null; output
 }
 
 async function main(args: string[]): Promise<boolean> {
-  const known = ["--exhaustive", "--api", "--both"];
+  const known = ["--exhaustive", "--api", "--kubectl", "--both"];
   const unknown = args.find((arg) => arg.startsWith("-") && !known.includes(arg));
   if (unknown) throw new Error(`Unknown option "${unknown}": known are ${known.join(", ")}`);
   const isAll = args.every((arg) => arg === "--exhaustive" || arg === "--both");
@@ -143,8 +145,11 @@ async function main(args: string[]): Promise<boolean> {
     const runtimes = args.includes("--both") ? bothRuntimes : [thisRuntime];
     return await runAll(args.includes("--exhaustive") ? "exhaustive" : "fast", runtimes);
   }
-  if (args.includes("--both")) throw new Error("--both is for all tests, not for --api, folders and files");
-  const kind = args.includes("--api") ? "api" : args.includes("--exhaustive") ? "exhaustive" : "fast";
+  if (args.includes("--both")) {
+    throw new Error("--both is for all tests, not for --api, --kubectl, folders and files");
+  }
+  const kind = (["exhaustive", "api", "kubectl"] as const).find((kind) => args.includes(`--${kind}`)) ??
+    "fast";
   if (kind === "api" && !process.env.KUBECONFIG) {
     throw new Error("KUBECONFIG is not set: it names the API server to test against");
   }
