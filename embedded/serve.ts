@@ -13,14 +13,11 @@ import { dirname, join } from "node:path";
 import { EmbeddedApi, type EmbeddedOptions } from "./mod.ts";
 
 /** Options of {@link startEmbedded}. */
-export interface ServeOptions extends Omit<EmbeddedOptions, "simulate"> {
+export interface ServeOptions extends EmbeddedOptions {
   /** Default 0: any free port. */
   port?: number;
   /** Where to write the kubeconfig; default a new file in the system's folder for temporary files. */
   kubeconfigPath?: string;
-  /** Play StatefulSets, nodes and Patroni. */
-  nodes?: { simulate: boolean };
-  simulate?: EmbeddedOptions["simulate"];
   /** The context's namespace; default `default`. */
   namespace?: string;
 }
@@ -40,8 +37,7 @@ export interface EmbeddedServer {
  * @throws {Error} EADDRINUSE when the port is taken, or when the kubeconfig cannot be written
  */
 export async function startEmbedded(options: ServeOptions = {}): Promise<EmbeddedServer> {
-  const simulate = options.simulate ?? options.nodes?.simulate ?? false;
-  const api = new EmbeddedApi({ ...options, simulate });
+  const api = new EmbeddedApi(options);
   const server = createServer((request, response) => {
     answer(api, request, response).catch(() => response.destroy());
   });
