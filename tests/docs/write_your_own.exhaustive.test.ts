@@ -4,11 +4,9 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
-import ts from "typescript";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { main as codegen } from "../../codegen/main.ts";
@@ -19,9 +17,10 @@ import { events } from "../../types/events.k8s.io/v1.ts";
 import { crdOf } from "../codegen/crd_of.ts";
 import { runtimeFlags } from "../this_runtime.ts";
 import { until, within } from "../within.ts";
+import { complaints, makeFolder, Page, replaced, root } from "./page.ts";
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const page = readFileSync(join(root, "docs/write-your-own.md"), "utf8");
+const page = new Page("docs/write-your-own.md");
+const block = (text: string) => page.block(text);
 
 interface Certificate extends KubernetesObject {
   spec: { dnsNames: string[] };
@@ -51,21 +50,6 @@ const definition = crdOf({
     },
   },
 });
-
-/** The only block of TypeScript on the page that has this text in it. */
-function block(text: string): string {
-  const found = [...page.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code]) => code!).filter((code) =>
-    code.includes(text)
-  );
-  assert.is(found.length, 1, `one block with ${text}`);
-  return found[0]!;
-}
-
-/** Replaces what is there once. */
-function replaced(code: string, old: string | RegExp, text: string): string {
-  assert.is(code.split(old).length, 2, `one place for ${old}`);
-  return code.replace(old, () => text);
-}
 
 const told = block('log.info("Reconciling Certificate"');
 /** Step 4: another controller in the program of step 3, and more imports. */
@@ -108,9 +92,8 @@ const test = suite("write your own");
 let folder: string, server: EmbeddedServer, connection: Connection, client: Client;
 
 test.before(async () => {
-  // Where the page has its folder names/, in a place that is not under version control.
-  mkdirSync(join(root, "dist"), { recursive: true });
-  folder = mkdtempSync(join(root, "dist/names-"));
+  // The page's folder is names/.
+  folder = makeFolder("names");
   server = await startEmbedded({ crds: [definition] });
   connection = await connect({ kubeconfig: server.kubeconfig });
   client = new Client(connection, { fieldManager: "test" });
@@ -118,7 +101,7 @@ test.before(async () => {
   console.log = () => {};
   try {
     const flags = "--from-cluster --crd certificates.cert-manager.io --kind ConfigMap --out";
-    assert.match(page, `node codegen/main.ts ${flags} names/types\n`);
+    assert.match(page.text, `node codegen/main.ts ${flags} names/types\n`);
     const args = [...flags.split(" "), join(folder, "types"), "--kubeconfig", server.kubeconfig];
     assert.is(await codegen(args), 0);
   } finally {
@@ -183,14 +166,7 @@ const gone = () =>
   until(20_000, "the ConfigMap to go", async () => await client.get(configMaps, names) === undefined);
 
 test("the programs of all steps pass the compiler", () => {
-  const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => ts.sys.readFile(path));
-  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
-  const files = Object.keys(programs).map((name) => join(folder, `${name}.ts`));
-  const program = ts.createProgram(files, options);
-  const complaints = ts.getPreEmitDiagnostics(program).map(({ messageText, file }) =>
-    `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`
-  );
-  assert.equal(complaints, []);
+  assert.equal(complaints(Object.keys(programs).map((name) => join(folder, `${name}.ts`))), []);
 });
 
 test("step 2 reads what is there", async () => {
@@ -261,7 +237,7 @@ test("step 6 holds the Certificate until what is elsewhere is cleaned up", async
 });
 
 test("what it names is there", () => {
-  for (const [, path] of page.matchAll(/`((?:examples|tests|embedded|deploy|codegen)\/[\w./-]*)`/g)) {
+  for (const [, path] of page.text.matchAll(/`((?:examples|tests|embedded|deploy|codegen)\/[\w./-]*)`/g)) {
     assert.ok(existsSync(join(root, path!)), path);
   }
 });
