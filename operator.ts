@@ -613,7 +613,8 @@ export function addDatabaseController(
     ],
     watches: [
       watches(pods, { labelSelector, map, predicate: changed(podFacts) }),
-      watches(configMaps, { labelSelector, map, predicate: changed(configMapFacts) }),
+      // One with the members' programs has 90 KB.
+      watches(configMaps, { labelSelector, map, predicate: changed(configMapFacts), pageSize: 50 }),
       watches(persistentVolumeClaims, { labelSelector, map }),
     ],
     ...(workers === undefined ? {} : { workers }),

@@ -3,9 +3,10 @@
  *
  *     npm run bench -- runtime     the runtime beside others: time, processor, writes, memory (bench/runtime/compare.ts)
  *     npm run bench -- recovery    how soon it works again after faults (bench/runtime/recovery.ts)
+ *     npm run bench -- scale       what dist/operator.js needs for many Databases (bench/operator/scale.ts)
  *     npm run bench -- start       how soon dist/operator.js asks for its first list (bench/operator/start.ts)
  *
- * Without a word: runtime. The first two are on the API server that KUBECONFIG names, which must have no other
+ * Without a word: runtime. All but the last are on the API server that KUBECONFIG names, which must have no other
  * Databases. That of the generator is a program of its own: bench/codegen/run.ts.
  * @module
  */
@@ -15,6 +16,7 @@ import process from "node:process";
 const benchmarks: Record<string, () => Promise<{ main(args: string[]): Promise<void> }>> = {
   runtime: () => import("./runtime/compare.ts"),
   recovery: () => import("./runtime/recovery.ts"),
+  scale: () => import("./operator/scale.ts"),
   start: () => import("./operator/start.ts"),
 };
 

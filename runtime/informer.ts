@@ -22,7 +22,7 @@ import { type Clock, linkedController, type Random } from "./ports.ts";
 import type { Effect } from "./reflector.ts";
 import { compareResourceVersions, isComparable } from "./resource_version.ts";
 import { matchesLabels } from "./selectors.ts";
-import { type Change, type Indexer, Store } from "./store.ts";
+import { type Change, freeze, type Indexer, Store } from "./store.ts";
 import type { AnyResource, Key, KubernetesObject } from "./types.ts";
 
 /** What a handler is told. Objects are frozen. */
@@ -300,6 +300,8 @@ export class Informer<Read = KubernetesObject> {
         selection,
         clock,
         random,
+        pageSize: this.#options.pageSize,
+        keep: (object) => this.#kept(object),
         onEffect: (effect) => this.#effect(effect, source),
         onHeard: () => {
           source.heardAtMs = clock.monotonic();
@@ -314,19 +316,16 @@ export class Informer<Read = KubernetesObject> {
     switch (effect.type) {
       case "replace":
         metrics?.informerLists.inc(this.#labels);
-        this.#tell(
-          this.#store.replace(effect.items.map((item) => this.#trim(item)), source.namespace),
-          !source.hasSynced,
-        );
+        this.#tell(this.#store.replace(effect.items, source.namespace), !source.hasSynced);
         source.hasSynced = true;
         this.#recovered(source);
         this.#wake();
         return;
       case "upsert":
-        this.#tell(this.#store.upsert(this.#trim(effect.object)), false);
+        this.#tell(this.#store.upsert(this.#kept(effect.object)), false);
         return;
       case "remove":
-        this.#tell(this.#store.remove(this.#trim(effect.object)), false);
+        this.#tell(this.#store.remove(this.#kept(effect.object)), false);
         return;
       case "progress":
         this.#recovered(source);
@@ -366,6 +365,10 @@ export class Informer<Read = KubernetesObject> {
     source.failure = undefined;
     this.#environment.log.info("Following the kind again", this.#labels);
     for (const handler of [...this.#handlers]) this.#call(() => handler.recovered?.(outageMs));
+  }
+
+  #kept(object: KubernetesObject): KubernetesObject {
+    return freeze(this.#trim(object));
   }
 
   #trim(object: KubernetesObject): KubernetesObject {

@@ -20,6 +20,7 @@ import { isConflict, isInvalid } from "./errors.ts";
 import { controllerOf, isBeingDeleted, isControlledBy, keyOf } from "./metadata.ts";
 import { deepEqual } from "./predicates.ts";
 import { compareResourceVersions, isComparable } from "./resource_version.ts";
+import { hashOfLongText, hashOfText, isLongText } from "./texts.ts";
 import type { KubernetesObject, Resource } from "./types.ts";
 
 /** What became of an intent. */
@@ -49,13 +50,13 @@ interface Answer {
   uid: string | undefined;
   resourceVersion: string | undefined;
   hash: string;
-  fields: unknown;
+  /** What it made of the fields sent; absent where it took them as they are. */
+  fields?: unknown;
 }
 
 /** Applies intents for owners, see the module. One per manager: it remembers. */
 export class Intents {
   readonly #options: IntentsOptions;
-  /** Per object: the hash sent and what the API server made of the fields sent. */
   readonly #answers = new Map<string, Answer>();
 
   constructor(options: IntentsOptions) {
@@ -98,7 +99,7 @@ export class Intents {
     const at = newer(found?.metadata?.resourceVersion, answer?.resourceVersion);
     // What is older than our own last write says nothing.
     if (found && !isSecret && at === found.metadata?.resourceVersion) {
-      const known = answer?.hash === hash ? answer.fields : intent;
+      const known = answer?.hash === hash ? answer.fields ?? intent : intent;
       if (deepEqual(project(intent, found), known)) return { kind: "applied", object: found, written: false };
     }
     const object = await this.#write(client, resource, intent, found, at).catch((error) => {
@@ -108,7 +109,8 @@ export class Intents {
     });
     if (!isSecret) {
       const { uid, resourceVersion } = object.metadata ?? {};
-      this.#answers.set(id, { uid, resourceVersion, hash, fields: project(intent, object) });
+      const fields = project(intent, object);
+      this.#answers.set(id, { uid, resourceVersion, hash, ...(deepEqual(fields, intent) ? {} : { fields }) });
     }
     return { kind: "applied", object, written: true };
   }
@@ -198,36 +200,9 @@ export function hashOf(value: unknown): string {
   return hashOfText(JSON.stringify(canonical(value)) ?? "null");
 }
 
-/** 53 bits as 14 hexadecimal digits. (cyrb53, public domain.) */
-function hashOfText(text: string): string {
-  let low = 0xdeadbeef, high = 0x41c6ce57;
-  for (let index = 0; index < text.length; index++) {
-    const unit = text.charCodeAt(index);
-    low = Math.imul(low ^ unit, 2654435761);
-    high = Math.imul(high ^ unit, 1597334677);
-  }
-  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
-  return (4294967296 * (2097151 & high) + (low >>> 0)).toString(16).padStart(14, "0");
-}
-
-/** From this length on a text is worth being remembered; so many are. Those of programs are the same in every pass. */
-const LONG_TEXT = { length: 2_048, count: 32 };
-/** Long texts that were met, and their hashes. */
-const longTexts = new Map<string, string>();
-
-function hashOfLongText(text: string): string {
-  const known = longTexts.get(text);
-  if (known !== undefined) return known;
-  const hash = hashOfText(text);
-  if (longTexts.size >= LONG_TEXT.count) longTexts.delete(longTexts.keys().next().value!);
-  longTexts.set(text, hash);
-  return hash;
-}
-
 /** The value with the keys of each object sorted, and the hash of each long text in its place. */
 function canonical(value: unknown): unknown {
-  if (typeof value === "string") return value.length < LONG_TEXT.length ? value : hashOfLongText(value);
+  if (typeof value === "string") return isLongText(value) ? hashOfLongText(value) : value;
   if (Array.isArray(value)) return value.map(canonical);
   if (!isObject(value)) return value;
   return Object.fromEntries(Object.keys(value).sort().map((name) => [name, canonical(value[name])]));

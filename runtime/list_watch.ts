@@ -10,7 +10,7 @@ import type { Client, Selection } from "./client.ts";
 import { DeadlineError, messageOf } from "./errors.ts";
 import { type Clock, linkedController, type Random, sleep, withDeadline } from "./ports.ts";
 import { type Effect, initialState, type Input, type Phase, type ReflectorState, step } from "./reflector.ts";
-import type { AnyResource } from "./types.ts";
+import type { AnyResource, KubernetesObject } from "./types.ts";
 
 /** The server is asked to end a watch after 14 to 20 s; it sends a bookmark about 2 s before it does. */
 const WATCH_MIN_SECONDS = 14;
@@ -29,6 +29,10 @@ export interface ListWatchOptions {
   selection: Selection;
   clock: Clock;
   random: Random;
+  /** Objects of one page; default the client's. */
+  pageSize?: number;
+  /** What is kept of a listed object. Called as soon as its page is there: the whole list may be large. */
+  keep(object: KubernetesObject): KubernetesObject;
   /** Called for each effect, in order, as soon as it is known. */
   onEffect(effect: Effect): void;
   /** The API server was heard. */
@@ -102,7 +106,7 @@ export class ListWatch {
   }
 
   async #list(phase: Phase & { name: "list" }, signal: AbortSignal): Promise<void> {
-    const { client, resource, selection, clock } = this.#options;
+    const { client, resource, selection, clock, pageSize, keep } = this.#options;
     if (phase.pages.length === 0) this.#listWaiters.push(...this.#relistWaiters.splice(0));
     const { controller, unlink } = linkedController(signal);
     const late = () => {
@@ -113,7 +117,7 @@ export class ListWatch {
     try {
       const request = client.listPage(resource, {
         ...selection,
-        ...(phase.isWhole ? { limit: 0 } : {}),
+        limit: phase.isWhole ? 0 : pageSize,
         continueToken: phase.continueToken,
         // Each refusal is the reflector's to count, to show and to wait after.
         isRetried: false,
@@ -121,7 +125,7 @@ export class ListWatch {
       });
       const page = await withDeadline(clock, PAGE_MAX_MS, request, late);
       this.#options.onHeard();
-      this.#step({ type: "page", page });
+      this.#step({ type: "page", page: { ...page, items: page.items.map(keep) } });
     } finally {
       unlink();
     }

@@ -84,6 +84,11 @@ export interface InformerOptions<Read = KubernetesObject> {
    * kind keep `metadata.ownerReferences`.
    */
   transform?(object: Read): Read;
+  /**
+   * Objects of one page of a list, default 500. A page is in memory several times while it is read: fewer where objects are
+   * large.
+   */
+  pageSize?: number;
   /** Named lookups: each function says under which values an object is found. */
   indexers?: { [index: string]: (object: Read) => string[] };
 }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { isLongText, sharedText } from "./texts.ts";
 import { compareResourceVersions, isComparable } from "./resource_version.ts";
 import type { Key, KubernetesObject } from "./types.ts";
 import { parseKey } from "./metadata.ts";
@@ -168,9 +169,17 @@ function isNewer(object: KubernetesObject, before: KubernetesObject): boolean {
   return !isComparable(next) || !isComparable(last) || compareResourceVersions(next, last) > 0;
 }
 
-/** Freezes all of it: a reader that changes a cached object fails at once instead of misleading all others. */
+/**
+ * Freezes all of it: a reader that changes a cached object fails at once instead of misleading all others. Its long texts
+ * are shared with other objects that have the same.
+ */
 export function freeze<Value>(value: Value): Value {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
-  for (const inner of Object.values(value)) freeze(inner);
+  const fields = value as Record<string, unknown>;
+  for (const name of Object.keys(fields)) {
+    const inner = fields[name];
+    if (typeof inner !== "string") freeze(inner);
+    else if (isLongText(inner)) fields[name] = sharedText(inner);
+  }
   return Object.freeze(value);
 }

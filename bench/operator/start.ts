@@ -10,20 +10,18 @@
  */
 
 import { Buffer } from "node:buffer";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { parse } from "yaml";
 import { issue } from "../../postgres/x509.ts";
 import { within } from "../../tests/within.ts";
 import { Contender } from "../runtime/process.ts";
 import { digits, row } from "../runtime/table.ts";
+import { onDeno, onNode } from "./command.ts";
 
-const operator = fileURLToPath(new URL("../../dist/operator.js", import.meta.url));
 /** What the project promises of a start whose code was compiled before, milliseconds. */
 const AIM_MS = 150;
 const LIMIT_MS = 20_000;
@@ -73,13 +71,6 @@ class SilentServer {
   }
 }
 
-/** How Deno is started in a pod, with all permissions. */
-async function denoFlags(): Promise<string[]> {
-  const file = new URL("../../deploy/deployment.yaml", import.meta.url);
-  const { args } = parse(await readFile(file, "utf8")).spec.template.spec.containers[0] as { args: string[] };
-  return ["run", "--allow-all", ...args.filter((flag) => !flag.startsWith("--allow-"))];
-}
-
 /** From the start of the process until it asks for a list, milliseconds. */
 async function start(server: SilentServer, command: string[], env: Record<string, string>): Promise<number> {
   const asked = server.list();
@@ -111,10 +102,10 @@ export async function main(args: string[]): Promise<void> {
     const flags = ["--listen", "127.0.0.1:0", "--lease-namespace", "default"];
     console.log(row(["from the start of the process until its first list", "first, ms", "then, ms"]));
     console.log(row(["---", "---:", "---:"]));
-    for (const command of [["deno", ...await denoFlags()], ["node"]]) {
+    for (const command of [await onDeno(), onNode()]) {
       const tookMs: number[] = [];
       for (let run = 0; run < runs; run++) {
-        tookMs.push(await start(server, [...command, operator, ...flags], env));
+        tookMs.push(await start(server, [...command, ...flags], env));
       }
       const [first, ...later] = tookMs;
       const range = `${digits(Math.min(...later))} to ${digits(Math.max(...later))}`;

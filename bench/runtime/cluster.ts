@@ -177,7 +177,7 @@ export class Cluster {
 }
 
 /** Makes sure that the API server knows Databases. */
-async function installDefinition(rest: Connection): Promise<void> {
+export async function installDefinition(rest: Connection): Promise<void> {
   const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/databases.app.example.com";
   const definition = parse(await readFile(new URL("../../crd.yaml", import.meta.url), "utf8")) as JSONValue;
   await rest.performRequest({

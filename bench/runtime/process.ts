@@ -41,8 +41,17 @@ export class Contender {
 
   /** Resident memory in MiB. */
   residentMiB(): number {
-    const kb = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.#process.pid}/status`, "utf8"))?.[1];
-    return Number(kb) / 1024;
+    return this.#mebibytes("VmRSS");
+  }
+
+  /** The most of it so far. */
+  peakMiB(): number {
+    return this.#mebibytes("VmHWM");
+  }
+
+  #mebibytes(field: string): number {
+    const status = readFileSync(`/proc/${this.#process.pid}/status`, "utf8");
+    return Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1]) / 1024;
   }
 
   /** TCP connections that are established to a port. */

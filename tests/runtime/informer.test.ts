@@ -85,6 +85,15 @@ test("rule 2: pages of 500 are followed to the end; 410 on the second leads to o
   await paged.stop();
 });
 
+test("rule 2: pages are as large as it was asked for", async () => {
+  const t = setUp({ pageSize: 50 });
+  for (let index = 0; index < 120; index++) t.server.put("widgets", { metadata: { name: `w-${index}` } });
+  await t.start();
+  assert.is(t.informer.size, 120);
+  assert.equal(t.server.lists.map(({ query }) => query.limit), ["50", "50", "50"]);
+  await t.stop();
+});
+
 test("rule 3: what vanished while the watch was away is reported with its last state known", async () => {
   const t = setUp();
   t.server.put("widgets", { metadata: { name: "a" } });
