@@ -30,9 +30,8 @@ async function measure(
   what: string,
   { task, isDone }: { task?(): Promise<void>; isDone(): Promise<boolean> },
 ): Promise<void> {
-  const contender = new Contender([...await onDeno(), "--watch-namespace", namespace], {
-    DENO_NO_UPDATE_CHECK: "1",
-  });
+  const { command, env } = await onDeno();
+  const contender = new Contender([...command, "--watch-namespace", namespace], env);
   try {
     await task?.();
     while (!await isDone()) {
@@ -91,6 +90,8 @@ export async function main(args: string[]): Promise<void> {
     });
   } finally {
     await client.delete(namespaces, { name: namespace });
+    // A second measurement can make it again only when it is gone.
+    while (await client.get(namespaces, { name: namespace })) await pause(500);
     connection.close();
   }
 }
