@@ -39,7 +39,11 @@ test.before(async () => {
     stream.setEncoding("utf8").on("data", (text: string) => said += text);
   }
   start.on("close", (code) => exitCode = code);
-  await until(60_000, "the operator to stay up", () => said.includes("The operator stays up") || exitCode);
+  await until(
+    60_000,
+    "the operator to stay up",
+    () => said.includes("The operator stays up") || exitCode !== undefined,
+  );
   assert.is(exitCode, undefined, said);
   const file = /export KUBECONFIG=(\S+)/.exec(said)?.[1];
   process.env.KUBECONFIG = resolve(root, file ?? "no kubeconfig was named");
@@ -67,8 +71,11 @@ test("get shows the columns of a Database, by its short name and among all", asy
 });
 
 test("describe shows the events, explain the description of a field", async () => {
-  const described = await kubectl.run(["describe", "database", "orders"]);
-  assert.match(described, /Events:[^]*Normal +Ready +\d+s +database-operator/);
+  // Events are written in the background.
+  await until(20_000, "the event", async () => {
+    const described = await kubectl.run(["describe", "database", "orders"]);
+    return /Events:[^]*Normal +Ready .* database-operator/.test(described);
+  });
   const explained = await kubectl.run(["explain", "database.spec.size"]);
   assert.match(explained, /FIELD: size <integer>[^]*Number of members/);
 });
