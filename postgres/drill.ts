@@ -61,20 +61,35 @@ def end(message=None):
     sys.exit(0 if found["passed"] else 1)
 
 
-def run(*arguments):
+def failed(message):
+    """Tells why, unless retention took the backup away while it was tried: then the newest one is tried."""
+    stanza = look()
+    if stanza and all(one["label"] != found["backup"] for one in stanza["backup"]):
+        print("backup %s is gone meanwhile: again, with the newest" % found["backup"], flush=True)
+        os.execv(sys.executable, sys.orig_argv)
+    end(message)
+
+
+def run(*arguments, otherwise=end):
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, errors="replace")
     if ended.returncode:
-        end("pgBackRest: " + said(ended))
+        otherwise("pgBackRest: " + said(ended))
     return ended.stdout
+
+
+def look():
+    """What the repository has; None when that is nothing."""
+    stanza = next(iter(json.loads(run("info", "--output=json"), strict=False)), None)
+    if unreadable(stanza):
+        end("pgBackRest: " + unreadable(stanza))
+    return stanza
 
 
 # What is only for archiving would want the members' data volume.
 lines = [line for line in secret.splitlines() if not re.match("archive-|spool-path|pg1-", line)]
 with os.fdopen(os.open(CONFIG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
     file.write("\\n".join([*lines, "pg1-path=" + DATA, ""]))
-stanza = next(iter(json.loads(run("info", "--output=json"), strict=False)), None)
-if unreadable(stanza):
-    end("pgBackRest: " + unreadable(stanza))
+stanza = look()
 backups = [one for one in (stanza["backup"] if stanza else []) if not one.get("error")]
 if not backups:
     end("the repository has no backup")
@@ -83,11 +98,11 @@ segment, _ = newest(stanza, last)
 found["backup"] = last["label"]
 shutil.rmtree(DATA, ignore_errors=True)
 os.makedirs(DATA, 0o700)
-run("restore", "--set=" + found["backup"])
+run("restore", "--set=" + found["backup"], otherwise=failed)
 server = serve(binaries, DATA, LOG, {"shared_buffers": "64MB", "huge_pages": "off"})
 if not accepts(server, binaries):
     fatal = re.findall(r"(?:FATAL|PANIC): +(.*)", read(LOG))
-    end("PostgreSQL: " + ("; ".join(fatal[-2:]) or read(LOG)[-500:]))
+    failed("PostgreSQL: " + ("; ".join(fatal[-2:]) or read(LOG)[-500:]))
 found["durationSeconds"] = round(time.monotonic() - started)
 log = read(LOG)
 if last_commit(log):
@@ -117,7 +132,7 @@ server.send_signal(2)
 if server.wait() != 0:
     end("the server did not stop in order")
 if breaks_off(log, segment):
-    end("WAL is missing: of what was archived after the backup, the replay did not reach the end")
+    failed("WAL is missing: of what was archived after the backup, the replay did not reach the end")
 found["passed"] = True
 end()
 `;

@@ -11,11 +11,17 @@ const replayed = (redo: string) =>
 LOG:  last completed transaction was at log time 2026-11-23 10:08:30.5+00
 `;
 
-async function play(server: Answer, backups = [{ label: "20261123-100000F", stop: 1, error: false }]) {
+const whole = [{ label: "20261123-100000F", stop: 1, error: false }];
+
+async function play(
+  server: Answer | Answer[],
+  { backups = [whole], restore = {} }: { backups?: (typeof whole)[]; restore?: Answer } = {},
+) {
+  const restored: Answer = { files: { "drill/data/PG_VERSION": "17" } };
   const stand = new StandIns(["pgbackrest", "postgres", "psql"], {
-    "pgbackrest info": { out: info(backups, last) },
+    "pgbackrest info": backups.map((those) => ({ out: info(those, last) })),
     "pgbackrest repo-ls": { out: archived({ [last]: 9 }) },
-    "pgbackrest restore": { files: { "drill/data/PG_VERSION": "17" } },
+    "pgbackrest restore": [{ ...restored, ...restore }, restored],
     "postgres -D": server,
     "psql pg_is_in_recovery": { out: "f\n", asks: true },
     "psql pg_database": { out: '["postgres", "it\'s"]\n', asks: true },
@@ -40,7 +46,7 @@ async function play(server: Answer, backups = [{ label: "20261123-100000F", stop
 test("a drill restores the last whole backup, counts, and tells how far it came", async () => {
   const { code, told, durationSeconds, config, calls } = await play(
     { serves: true, err: replayed("0/9000060") },
-    [{ label: "20261123-100000F", stop: 1, error: false }, { label: "damaged", stop: 2, error: true }],
+    { backups: [[...whole, { label: "damaged", stop: 2, error: true }]] },
   );
   assert.is(code, 0);
   assert.equal(told, {
@@ -80,8 +86,28 @@ test("a drill whose replay ends before the newest archived WAL has failed", asyn
 test("a drill that fails says why, without what is secret", async () => {
   const { code, told } = await play({ code: 1, err: "FATAL:  cannot read very-secret\n" });
   assert.equal([code, told.message], [1, "PostgreSQL: cannot read ***"]);
-  const none = await play({ serves: true }, []);
+  const none = await play({ serves: true }, { backups: [[]] });
   assert.equal([none.code, none.told.message], [1, "the repository has no backup"]);
+});
+
+test("where retention takes the backup away meanwhile, the newest one is tried, and that alone counts", async () => {
+  const next = [{ label: "20261124-100000F", stop: 5, error: false }];
+  const serves = { serves: true, err: replayed("0/9000060") };
+  const checkpoint = { code: 1, err: "FATAL:  could not locate required checkpoint record at 0/8000080\n" };
+  for (
+    const { code, told } of [
+      await play([checkpoint, serves], { backups: [whole, next, next] }),
+      await play([{ serves: true, err: replayed("0/6000060") }, serves], { backups: [whole, next, next] }),
+      await play(serves, {
+        backups: [whole, next, next],
+        restore: { code: 1, err: "ERROR: [055]: missing\n" },
+      }),
+    ]
+  ) {
+    assert.equal([code, told.passed, told.backup, told.message], [0, true, "20261124-100000F", undefined]);
+  }
+  const gone = await play(checkpoint, { backups: [whole, []] });
+  assert.equal([gone.code, gone.told.message], [1, "the repository has no backup"]);
 });
 
 uvuTest.run();
