@@ -6,11 +6,11 @@
  * @module
  */
 
-import { isLongText, sharedText } from "./texts.ts";
 import { compareResourceVersions, isComparable } from "./resource_version.ts";
 import type { Key, KubernetesObject } from "./types.ts";
 import { parseKey } from "./metadata.ts";
 import { matchesLabels } from "./selectors.ts";
+import { isLongText, sharedText } from "./texts.ts";
 
 /** Says under which values of an index an object is found. */
 export type Indexer = (object: KubernetesObject) => string[];

@@ -12,6 +12,7 @@
 
 import { parseArgs } from "node:util";
 import { Client, connect } from "../../runtime/mod.ts";
+import { each, names } from "../../tests/conformance/mirror.ts";
 import { databases } from "../../types/app.example.com/v1.ts";
 import { namespaces } from "../../types/core/v1.ts";
 import { installDefinition, pause } from "../runtime/cluster.ts";
@@ -20,7 +21,7 @@ import { digits, row } from "../runtime/table.ts";
 import { onDeno } from "./command.ts";
 
 const namespace = "bench-operator";
-/** Databases that are made at the same time. */
+/** Databases that are made or deleted at the same time. */
 const AT_ONCE = 10;
 /** It goes on looking at members that wait for a node: after so long it has seen all of them. */
 const SETTLE_MS = 15_000;
@@ -63,29 +64,24 @@ export async function main(args: string[]): Promise<void> {
     console.log(row(["---", "---:", "---:", "---:", "---:"]));
     const all = async () => (await client.list(databases, { namespace })).items;
     await measure("made", {
-      async task() {
-        const names = Array.from({ length: count }, (_, index) => `db-${index}`);
-        const worker = async () => {
-          for (let name = names.pop(); name !== undefined; name = names.pop()) {
-            await client.apply(databases, {
-              apiVersion: "app.example.com/v1",
-              kind: "Database",
-              metadata: { namespace, name },
-              spec: { size, version: "17" },
-            });
-          }
-        };
-        await Promise.all(Array.from({ length: AT_ONCE }, worker));
-      },
+      task: () =>
+        each(names("db", count), AT_ONCE, (name) =>
+          client.apply(databases, {
+            apiVersion: "app.example.com/v1",
+            kind: "Database",
+            metadata: { namespace, name },
+            spec: { size, version: "17" },
+          })),
       isDone: async () => (await all()).every(({ status }) => status?.observedGeneration !== undefined),
     });
     await measure("started again", { isDone: () => Promise.resolve(true) });
     await measure("deleted", {
-      async task() {
-        for (const { metadata } of await all()) {
-          await client.delete(databases, { namespace, name: metadata.name });
-        }
-      },
+      task: async () =>
+        each(
+          (await all()).map(({ metadata }) => metadata.name),
+          AT_ONCE,
+          (name) => client.delete(databases, { namespace, name }),
+        ),
       isDone: async () => (await all()).length === 0,
     });
   } finally {

@@ -10,13 +10,14 @@
  */
 
 import { Buffer } from "node:buffer";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { issue } from "../../postgres/x509.ts";
+import { writeKubeconfig } from "../../tests/conformance/target.ts";
 import { within } from "../../tests/within.ts";
 import { Contender } from "../runtime/process.ts";
 import { digits, row } from "../runtime/table.ts";
@@ -42,22 +43,13 @@ class SilentServer {
     });
   }
 
-  /** Writes a kubeconfig that names it. */
-  async listen(kubeconfig: string): Promise<void> {
+  /** Listens; answers the path of a kubeconfig that names it. */
+  async listen(folder: string): Promise<string> {
     await new Promise<void>((listening) => this.#server.listen(0, "127.0.0.1", listening));
     const { port } = this.#server.address() as AddressInfo;
-    const cluster = {
-      "server": `https://127.0.0.1:${port}`,
-      "tls-server-name": "api",
-      "certificate-authority-data": Buffer.from(this.#authority).toString("base64"),
-    };
-    const config = {
-      "current-context": "bench",
-      "contexts": [{ name: "bench", context: { cluster: "bench", user: "bench" } }],
-      "clusters": [{ name: "bench", cluster }],
-      "users": [{ name: "bench", user: { token: "of-nobody" } }],
-    };
-    await writeFile(kubeconfig, JSON.stringify(config));
+    const tls = { ca: Buffer.from(this.#authority) };
+    const headers = { authorization: "Bearer of-nobody" };
+    return await writeKubeconfig(folder, { url: new URL("https://api"), tls, headers }, { port });
   }
 
   /** Resolves at the next request for a list. */
@@ -96,9 +88,7 @@ export async function main(args: string[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "start-"));
   const server = new SilentServer();
   try {
-    const kubeconfig = join(folder, "kubeconfig");
-    await server.listen(kubeconfig);
-    const own = { KUBECONFIG: kubeconfig, DENO_DIR: join(folder, "deno") };
+    const own = { KUBECONFIG: await server.listen(folder), DENO_DIR: join(folder, "deno") };
     const flags = ["--listen", "127.0.0.1:0", "--lease-namespace", "default"];
     console.log(row(["from the start of the process until its first list", "first, ms", "then, ms"]));
     console.log(row(["---", "---:", "---:"]));

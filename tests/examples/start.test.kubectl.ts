@@ -1,5 +1,5 @@
 /**
- * `npm start` as somebody with kubectl meets it: the embedded API, the operator and the sample, each in its own process.
+ * `npm start` as somebody with kubectl meets it: the embedded API, the operator and the sample in a process of their own.
  * @module
  */
 import { type ChildProcess, spawn } from "node:child_process";
